@@ -1,0 +1,1 @@
+"""Run workflows on Celery."""

@@ -1,0 +1,1 @@
+"""What all adapters share: the conductor, the sweep, the run handle and the journals."""

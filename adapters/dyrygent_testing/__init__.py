@@ -1,0 +1,1 @@
+"""The public testing toolkit: strategies, a model, simulation and conformance suites."""

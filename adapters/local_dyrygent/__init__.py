@@ -1,0 +1,1 @@
+"""Run workflows in this process, in threads or inline."""

@@ -1,0 +1,1 @@
+"""The pure core: graphs, states and the one function that advances them."""
