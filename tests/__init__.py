@@ -1,0 +1,1 @@
+"""Example tests; the folders mirror the packages."""
