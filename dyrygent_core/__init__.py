@@ -1,1 +1,86 @@
-"""The pure core: graphs, states and the one function that advances them."""
+"""The pure core of Dyrygent: what runs next in a graph of tasks, decided by one function without side effects.
+
+    new_state, tasks_to_schedule = advance(graph, state, observations)
+
+Nothing here does I/O, reads a clock, draws a random number, logs or starts a thread.
+"""
+
+from dyrygent_core.advance import advance
+from dyrygent_core.errors import (
+    CycleError,
+    DuplicateNodeError,
+    DyrygentError,
+    EncodingError,
+    JournalError,
+    LimitError,
+    UnknownNodeError,
+    UnknownWorkflowError,
+    UsageError,
+    WorkflowExistsError,
+    WorkflowFailedError,
+)
+from dyrygent_core.graph import Edge, Graph, Node, OnLoss, RetryPolicy
+from dyrygent_core.observations import (
+    Attempt,
+    Begin,
+    CancelRequested,
+    DeadlinePassed,
+    Failed,
+    Failure,
+    Lost,
+    Observation,
+    Outcome,
+    Ran,
+    RetryDue,
+    Skipped,
+    Succeeded,
+)
+from dyrygent_core.refs import ResultRef
+from dyrygent_core.rules import Condition, Trigger
+from dyrygent_core.state import State
+from dyrygent_core.statuses import Status, WorkflowState
+from dyrygent_core.workflow import Call, Definition, NodeHandle, Workflow, call
+
+__all__ = [
+    "Attempt",
+    "Begin",
+    "Call",
+    "CancelRequested",
+    "Condition",
+    "CycleError",
+    "DeadlinePassed",
+    "Definition",
+    "DuplicateNodeError",
+    "DyrygentError",
+    "Edge",
+    "EncodingError",
+    "Failed",
+    "Failure",
+    "Graph",
+    "JournalError",
+    "LimitError",
+    "Lost",
+    "Node",
+    "NodeHandle",
+    "Observation",
+    "OnLoss",
+    "Outcome",
+    "Ran",
+    "ResultRef",
+    "RetryDue",
+    "RetryPolicy",
+    "Skipped",
+    "State",
+    "Status",
+    "Succeeded",
+    "Trigger",
+    "UnknownNodeError",
+    "UnknownWorkflowError",
+    "UsageError",
+    "Workflow",
+    "WorkflowExistsError",
+    "WorkflowFailedError",
+    "WorkflowState",
+    "advance",
+    "call",
+]

@@ -1,0 +1,142 @@
+"""The alphabet of the core: facts from outside, and attempts, which are its only output.
+
+An observation may be late, repeated or about something that never was; `advance` then ignores it.
+Each carries `at_ms`, the journal's time at which it was recorded (milliseconds since the Unix epoch): the only
+clock that the core ever sees. Whoever makes an observation leaves it 0; the journal stamps it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+__all__ = [
+    "Attempt",
+    "Begin",
+    "CancelRequested",
+    "DeadlinePassed",
+    "Failed",
+    "Failure",
+    "Lost",
+    "Observation",
+    "Outcome",
+    "Ran",
+    "RetryDue",
+    "Skipped",
+    "Succeeded",
+]
+
+
+@frozen(order=True)
+class Attempt:
+    """One submission of a node: the `number`-th, counted from 1.
+
+    `index` is the instance of a mapped node, and 0 for every other.
+    """
+
+    node: str
+    index: int = field(default=0, validator=ge(0))
+    number: int = field(default=1, validator=ge(1))
+
+
+@frozen
+class Failure:
+    """Why an attempt failed: an exception, told in text.
+
+    `module` and `type` name its class; `args` are its arguments where they could be written as JSON.
+    """
+
+    type: str
+    message: str = ""
+    module: str = ""
+    args: tuple[object, ...] | None = field(default=None, hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+@frozen
+class Ran:
+    """When and where an attempt ran: journal time at its start, length, worker's name."""
+
+    started_ms: int
+    duration_ms: int
+    worker: str = ""
+
+
+@frozen(kw_only=True)
+class _Observation:
+    at_ms: int = 0
+
+
+@frozen
+class Begin(_Observation):
+    """The workflow starts: its first entry, written with its definition."""
+
+
+@frozen
+class Succeeded(_Observation):
+    """The attempt returned. Its value, where anybody wants it, lies beside the journal."""
+
+    attempt: Attempt
+    ran: Ran | None = None
+
+
+@frozen
+class Failed(_Observation):
+    """The attempt ended in an error.
+
+    `is_final`: trying again cannot help, whatever the retry policy says.
+    `is_revoked`: the engine stopped it because somebody asked.
+    """
+
+    attempt: Attempt
+    failure: Failure = Failure("Failure")
+    is_final: bool = field(default=False, kw_only=True)
+    is_revoked: bool = field(default=False, kw_only=True)
+    ran: Ran | None = None
+
+
+@frozen
+class Lost(_Observation):
+    """The attempt is gone without an outcome: its worker died, or its message vanished."""
+
+    attempt: Attempt
+    reason: str = ""
+
+
+@frozen
+class Skipped(_Observation):
+    """The attempt stopped itself without failing; what needs its success is skipped too."""
+
+    attempt: Attempt
+    reason: str = ""
+    ran: Ran | None = None
+
+
+@frozen
+class RetryDue(_Observation):
+    """The delay before this attempt, a retry, is over."""
+
+    attempt: Attempt
+
+
+@frozen
+class CancelRequested(_Observation):
+    """Somebody wants the workflow to stop."""
+
+    reason: str = ""
+
+
+@frozen
+class DeadlinePassed(_Observation):
+    """The workflow has run for longer than its graph allows."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Lost | Skipped
+"""An observation that ends an attempt."""
+
+Observation: TypeAlias = Begin | Outcome | RetryDue | CancelRequested | DeadlinePassed
+"""Everything that `advance` understands."""
