@@ -181,6 +181,7 @@ def _definition_fields(definition: Definition, renamed: Mapping[str, str]) -> di
         "edges": [[_edge(edge, graph) for edge in node.depends_on] for node in graph.nodes],
         "policies": {str(number): policy for number, node in enumerate(graph.nodes) if (policy := _policy(node))},
         "kept": sorted(map(graph.number, definition.kept)),
+        "engine_named": sorted(map(graph.number, definition.engine_named)),
         "output": [definition.output.value, _references(definition.output.references, renamed)],
     }
 
@@ -202,6 +203,7 @@ def decode_definition(data: bytes) -> Definition:
         graph=Graph(nodes, deadline_ms=fields["deadline_ms"]),
         output=Template(value, _read_references(references)),
         kept=frozenset(ids[number] for number in fields["kept"]),
+        engine_named=frozenset(ids[number] for number in fields["engine_named"]),
         name=fields["name"],
         rules_version=fields["rules"],
     )

@@ -110,6 +110,8 @@ class Definition:
     output: Template = field(factory=Template)
     kept: frozenset[str] = frozenset()
     """The nodes whose results somebody refers to, so that they are stored."""
+    engine_named: frozenset[str] = frozenset()
+    """The nodes whose id is an id of the engine's: their first attempt runs under it."""
     name: str = ""
     rules_version: int = RULES_VERSION
 
@@ -128,6 +130,7 @@ class Workflow:
         self._nodes: dict[str, Node] = {}
         self._calls: dict[str, Call] = {}
         self._generated: set[str] = set()
+        self._engine_named: set[str] = set()
         self._output: Template | None = None
         self._numbers: dict[str, int] = {}
 
@@ -216,7 +219,7 @@ class Workflow:
             for template in (*(item.inputs for item in calls), output)
             for reference in template.references
         )
-        return Definition(graph, output, frozenset(kept), self.name), calls
+        return Definition(graph, output, frozenset(kept), frozenset(self._engine_named), self.name), calls
 
     def _free_id(self, target: str) -> str:
         """Make an id from a call's target, the same whenever the same workflow is built."""
