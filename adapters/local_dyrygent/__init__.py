@@ -1,1 +1,5 @@
-"""Run workflows in this process, in threads or inline."""
+"""Dyrygent in this process: workflows of plain Python functions in threads."""
+
+from local_dyrygent.adapter import LocalAdapter
+
+__all__ = ["LocalAdapter"]

@@ -1,0 +1,358 @@
+"""The conductor: the imperative shell around the pure core.
+
+Whoever appended entry k owns exactly what `advance` emits at k. One *turn*:
+
+    1. append the observations; the answer tells their positions and what was missed;
+    2. fold what was missed and discard what it emits, for that has owners; then fold one's own;
+    3. resolve references and dispatch what one's own entries emitted, in chunks;
+    4. mark each chunk as sent; the turn that finishes the workflow publishes its outcome and closes it.
+
+Nothing is decided here. A turn that dies anywhere leaves the journal right and at worst something unsent, which
+the sweep sends after the grace time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from attrs import evolve
+
+from dyrygent_core import Attempt, Failed, Observation
+from dyrygent_core.codec import decode_definition
+from dyrygent_core.errors import (
+    AdapterUnavailableError,
+    JournalUnavailableError,
+    UnknownWorkflowError,
+    quoted,
+)
+from dyrygent_core.ports import (
+    Adapter,
+    Appended,
+    Clock,
+    Dispatch,
+    Entry,
+    Journal,
+    Mark,
+    MarkKind,
+    Refusal,
+    Seen,
+    WorkflowKey,
+)
+from dyrygent_runtime.clock import SystemClock
+from dyrygent_runtime.faults import FaultPoint, Reach, kill_from_environment
+from dyrygent_runtime.finish import is_published, outcome_of
+from dyrygent_runtime.fold import Folded, attempt_id, fold
+from dyrygent_runtime.resolution import resolved_calls
+from dyrygent_runtime.settings import CHUNK, Settings
+
+__all__ = ["Conductor"]
+
+_LOG = logging.getLogger("dyrygent")
+_MOST_CACHED: Final = 256
+
+
+class Conductor:
+    """Turns the observations of one process into journal entries, and its own entries into dispatched attempts.
+
+    Threads may share a conductor. It keeps the fold of recent workflows, and nothing that a crash could lose.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        adapter: Adapter,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        reach: Reach | None = None,
+    ) -> None:
+        self.journal = journal
+        self.adapter = adapter
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.reach = reach or kill_from_environment()
+        self._cache: OrderedDict[WorkflowKey, Folded] = OrderedDict()
+        self._lock = threading.Lock()
+        forget = weakref.WeakMethod(self._forget_after_fork)
+        os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+
+    # Turns
+
+    def turn(
+        self,
+        key: WorkflowKey,
+        observations: Sequence[Observation],
+        *,
+        results: Mapping[Attempt, bytes] | None = None,
+        nonce: str | None = None,
+        is_second_try: bool = False,
+        send_limit: int | None = None,
+    ) -> Folded:
+        """Append observations and do all that follows from them; return the workflow as of now.
+
+        `nonce`: one for this turn, made here if not given; with `is_second_try` it is that of an earlier try whose
+        fate is unknown, and what is in the journal under it already is not appended again.
+        `send_limit`: how many attempts to send before handing the rest over to another process; None sends all.
+
+        Raises `UnknownWorkflowError` for a workflow that the journal does not hold, and `JournalUnavailableError`
+        when its store cannot be reached: then the turn may be tried again with the nonce it was given.
+        """
+        until = self.clock.monotonic_ms() + self.settings.grace_ms // 2
+        self.reach(FaultPoint.BEFORE_APPEND)
+        nonce = nonce or secrets.token_hex(8)
+        entries, folded = self._append(key, observations, results or {}, nonce, is_second_try=is_second_try)
+        self.reach(FaultPoint.AFTER_APPEND)
+        folded, owned = self._fold(folded, entries, nonce)
+        self._remember(folded)
+        self._follow_up(folded, owned, results or {}, until, send_limit)
+        return folded
+
+    def begin(self, folded: Folded, nonce: str, at: Entry, until: int) -> Folded:
+        """Do what follows from a workflow's first entry, which `create` wrote under `nonce`."""
+        folded, owned = self._fold(folded, [at], nonce)
+        self._remember(folded)
+        self._follow_up(folded, owned, {}, until, None)
+        return folded
+
+    def refresh(self, key: WorkflowKey) -> Folded:
+        """Return the workflow as of now, folding what this process has not seen; nothing is written."""
+        cached = self._cached(key)
+        if cached is not None and cached.seen.position:
+            newer = self.journal.read(key, after=cached.seen.position - 1)
+            if newer and Seen(newer[0].position, newer[0].nonce) == cached.seen:
+                folded, _ = fold(cached, newer[1:])
+                self._remember(folded)
+                return folded
+        folded, _ = fold(self._initial(key), self.journal.read(key))
+        self._remember(folded)
+        return folded
+
+    def go_on(self, key: WorkflowKey, position: int, offset: int) -> None:
+        """Send what the entry at `position` emitted, from the `offset`-th on: the rest of another turn's work."""
+        until = self.clock.monotonic_ms() + self.settings.grace_ms // 2
+        folded, emissions = fold(self._initial(key), self.journal.read(key))
+        self._remember(folded)
+        emitted = next((emitted for entry, emitted in emissions if entry.position == position), ())
+        in_flight = set(folded.state.attempts_in_flight)
+        self.send(folded, [it for it in emitted[offset:] if it in in_flight], until=until)
+
+    # Sending
+
+    def send(
+        self,
+        folded: Folded,
+        attempts: Sequence[Attempt],
+        *,
+        until: int | None = None,
+        results: Mapping[Attempt, bytes] | None = None,
+    ) -> None:
+        """Dispatch attempts in chunks and mark each chunk; what is refused for good is recorded as failed.
+
+        Stops at `until` (monotonic milliseconds) and at the first transport error: the sweep owns the rest.
+        """
+        refusals: list[Refusal] = []
+        for start in range(0, len(attempts), CHUNK):
+            if until is not None and self.clock.monotonic_ms() > until:
+                _LOG.warning("workflow %s: too late to send the rest; the sweep does", quoted(folded.key.id))
+                break
+            chunk = attempts[start : start + CHUNK]
+            try:
+                refusals += self._send_chunk(folded, chunk, results or {})
+            except AdapterUnavailableError as problem:
+                _LOG.warning("workflow %s: cannot send, the sweep will: %s", quoted(folded.key.id), problem)
+                break
+        if refusals:
+            self.turn(folded.key, [Failed(it.attempt, it.failure, is_final=True) for it in refusals])
+
+    def _send_chunk(self, folded: Folded, chunk: Sequence[Attempt], results: Mapping[Attempt, bytes]) -> list[Refusal]:
+        calls, refusals = resolved_calls(self.journal, self.adapter.values, folded, chunk, results)
+        batch = [
+            Dispatch(
+                folded.key,
+                self.journal.namespace,
+                attempt,
+                attempt_id(folded, attempt),
+                calls[attempt],
+                attempt.node in folded.definition.kept,
+            )
+            for attempt in chunk
+            if attempt in calls
+        ]
+        self.reach(FaultPoint.BEFORE_SEND)
+        refused = self.adapter.dispatch(batch) if batch else ()
+        self.reach(FaultPoint.AFTER_SEND)
+        refusals += refused
+        not_sent = {it.attempt for it in refused}
+        sent = [Mark(MarkKind.SENT, it.attempt) for it in batch if it.attempt not in not_sent]
+        if sent:
+            self._mark(folded.key, sent)
+        self.reach(FaultPoint.AFTER_MARK)
+        return refusals
+
+    def _mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> None:
+        """Set marks; they are hints, so a journal that is away loses them and no more."""
+        try:
+            self.journal.mark(key, marks)
+        except JournalUnavailableError as problem:
+            _LOG.warning("workflow %s: marks not set: %s", quoted(key.id), problem)
+
+    # The parts of a turn
+
+    def _append(
+        self,
+        key: WorkflowKey,
+        observations: Sequence[Observation],
+        results: Mapping[Attempt, bytes],
+        nonce: str,
+        *,
+        is_second_try: bool,
+    ) -> tuple[list[Entry], Folded]:
+        """Append under one nonce; give the entries to fold, and what they are to be folded into.
+
+        If the reply is lost, the journal tells whether the entries are there: every entry with our nonce is ours.
+        """
+        cached = self._cached(key)
+        if is_second_try and (known := self._already_there(key, cached, nonce)):
+            return known
+        seen = cached.seen if cached else Seen()
+        try:
+            appended = self.journal.append(key, observations, seen=seen, nonce=nonce, results=results)
+        except JournalUnavailableError:
+            _LOG.warning("workflow %s: the journal's reply was lost; looking whether it wrote", quoted(key.id))
+            if known := self._already_there(key, cached, nonce):
+                return known
+            appended = self.journal.append(key, observations, seen=seen, nonce=nonce, results=results)
+        if appended.has_diverged:
+            self._forget(key)
+            return [*self.journal.read(key)], self._initial(key)
+        return [*appended.missed, *_stamped(observations, appended, nonce)], cached or self._initial(key)
+
+    def _already_there(self, key: WorkflowKey, cached: Folded | None, nonce: str) -> tuple[list[Entry], Folded] | None:
+        """Give what there is to fold if an entry with this nonce was written, else None."""
+        entries = self.journal.read(key, after=cached.seen.position if cached else 0)
+        if not any(entry.nonce == nonce for entry in entries):
+            return None
+        return [*entries], cached or self._initial(key)
+
+    def _fold(
+        self, folded: Folded, entries: Iterable[Entry], nonce: str
+    ) -> tuple[Folded, list[tuple[Entry, tuple[Attempt, ...]]]]:
+        folded, emissions = fold(folded, entries)
+        return folded, [(entry, emitted) for entry, emitted in emissions if entry.nonce == nonce]
+
+    def _follow_up(
+        self,
+        folded: Folded,
+        owned: Sequence[tuple[Entry, tuple[Attempt, ...]]],
+        results: Mapping[Attempt, bytes],
+        until: int,
+        send_limit: int | None,
+    ) -> None:
+        """Do what the own entries ask for; what the journal is suddenly away for is left to the sweep."""
+        try:
+            self._act(folded, owned, results, until, send_limit)
+        except JournalUnavailableError as problem:
+            _LOG.warning("workflow %s: the sweep does the rest of this turn: %s", quoted(folded.key.id), problem)
+
+    def _act(
+        self,
+        folded: Folded,
+        owned: Sequence[tuple[Entry, tuple[Attempt, ...]]],
+        results: Mapping[Attempt, bytes],
+        until: int,
+        send_limit: int | None,
+    ) -> None:
+        """Dispatch, wake up in time, finish."""
+        attempts = [attempt for _, emitted in owned for attempt in emitted]
+        if send_limit is not None and len(attempts) > send_limit:
+            attempts = self._hand_over(folded.key, owned, send_limit)
+        if attempts:
+            self.send(folded, attempts, until=until, results=results)
+        state = folded.state
+        if state.delayed and owned:
+            earliest_ms = min(due_ms for _, due_ms in state.delayed)
+            self.journal.remind(folded.key, in_ms=max(0, earliest_ms - owned[-1][0].observation.at_ms))
+        if state.is_finished:
+            self.finish(folded)
+
+    def _hand_over(
+        self, key: WorkflowKey, owned: Sequence[tuple[Entry, tuple[Attempt, ...]]], limit: int
+    ) -> list[Attempt]:
+        """Keep the first `limit` attempts and hand the rest over, entry by entry."""
+        mine: list[Attempt] = []
+        for entry, emitted in owned:
+            kept = emitted[: max(0, limit - len(mine))]
+            mine += kept
+            if len(kept) == len(emitted):
+                continue
+            self.reach(FaultPoint.BEFORE_HAND_OVER)
+            try:
+                is_taken = self.adapter.hand_over(key, entry.position, len(kept))
+            except AdapterUnavailableError:
+                is_taken = False
+            if not is_taken:
+                mine += emitted[len(kept) :]
+        return mine
+
+    def finish(self, folded: Folded) -> bool:
+        """Publish the outcome of a finished workflow unless that was done, and close it; tell whether it is closed."""
+        if not is_published(self.journal, folded):
+            self.reach(FaultPoint.BEFORE_PUBLISH)
+            outcome = outcome_of(self.journal, self.adapter.values, folded)
+            try:
+                self.adapter.publish(outcome)
+            except AdapterUnavailableError as problem:
+                _LOG.warning("workflow %s: its end is not published yet: %s", quoted(folded.key.id), problem)
+                return False
+            self.reach(FaultPoint.AFTER_PUBLISH)
+            self.journal.annotate(folded.key, {"published": folded.seen.position})
+            _LOG.info("workflow %s ended in %s", quoted(folded.key.id), outcome.state.name)
+        self.reach(FaultPoint.BEFORE_CLOSE)
+        return self.journal.close(folded.key, at=folded.seen.position)
+
+    # The cache of folds
+
+    def _initial(self, key: WorkflowKey) -> Folded:
+        stored = self.journal.definition(key.id)
+        if stored.key != key:
+            raise UnknownWorkflowError(key.id)
+        return Folded.initial(key, decode_definition(stored.definition))
+
+    def _cached(self, key: WorkflowKey) -> Folded | None:
+        with self._lock:
+            folded = self._cache.get(key)
+            if folded is not None:
+                self._cache.move_to_end(key)
+            return folded
+
+    def _remember(self, folded: Folded) -> None:
+        """Keep the fold unless a newer one is there."""
+        with self._lock:
+            known = self._cache.get(folded.key)
+            if known is None or known.seen.position <= folded.seen.position:
+                self._cache[folded.key] = folded
+                self._cache.move_to_end(folded.key)
+            if len(self._cache) > _MOST_CACHED:
+                self._cache.popitem(last=False)
+
+    def _forget(self, key: WorkflowKey) -> None:
+        with self._lock:
+            self._cache.pop(key, None)
+
+    def _forget_after_fork(self) -> None:
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._cache = OrderedDict(self._cache)
+
+
+def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str) -> list[Entry]:
+    return [
+        Entry(appended.first + place, nonce, evolve(observation, at_ms=appended.at_ms))
+        for place, observation in enumerate(observations)
+    ]

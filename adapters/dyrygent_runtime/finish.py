@@ -1,0 +1,57 @@
+"""The end of a workflow: what it returned or what failed, put together for the engine and for whoever waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dyrygent_core import DyrygentError, Failure, Status, WorkflowState
+from dyrygent_core.codec import decode_call
+from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
+from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.fold import Folded, attempt_id
+from dyrygent_runtime.resolution import fill
+
+__all__ = ["is_published", "outcome_of"]
+
+
+def is_published(journal: Journal, folded: Folded) -> bool:
+    """Tell whether this end of the workflow was published already."""
+    return "published" in journal.annotations(folded.key)
+
+
+def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> WorkflowOutcome:
+    """Put together the outcome of a finished workflow."""
+    state = folded.state
+    verdict, value, failure = state.workflow_state, None, None
+    failed = state.first_failed
+    if verdict is WorkflowState.SUCCESS:
+        verdict, value, failure = _value(journal, values, folded)
+    elif failed is not None:
+        failure = folded.log.failures.get(failed)
+    return WorkflowOutcome(
+        key=folded.key,
+        state=verdict,
+        value=value,
+        failed=None if failed is None else _submission(journal, values, folded, failed),
+        failure=failure,
+        unrun=tuple(
+            attempt_id(folded, state.attempt(folded.definition.graph.nodes[number].id))
+            for status in (Status.UPSTREAM_FAILED, Status.CANCELLED)
+            for number in state.find(status)
+        ),
+    )
+
+
+def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[WorkflowState, Any, Failure | None]:
+    """Give the workflow's own value; one that cannot be put together is an error of the workflow itself."""
+    try:
+        return WorkflowState.SUCCESS, fill(journal, values, folded, folded.definition.output), None
+    except DyrygentError as problem:
+        return WorkflowState.ERROR, None, failure_of(problem)
+
+
+def _submission(journal: Journal, values: ValueCodec, folded: Folded, node: str) -> Submission:
+    number = folded.definition.graph.number(node)
+    call = decode_call(journal.calls(folded.key, [number])[number], values)
+    attempt = folded.state.attempt(node)
+    return Submission(attempt, attempt_id(folded, attempt), call.target)

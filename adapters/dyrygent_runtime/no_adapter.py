@@ -1,0 +1,48 @@
+"""The adapter of a process that only looks on: it sends nothing, so the sweep of some worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dyrygent_core import Attempt, Call, UsageError
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.errors import AdapterUnavailableError, quoted
+from dyrygent_core.ports import Dispatch, Finding, Refusal, Submission, ValueCodec, WorkflowKey, WorkflowOutcome
+
+__all__ = ["NoAdapter"]
+
+_WHY = "this process has no engine adapter"
+
+
+class NoAdapter:
+    """Reads results as plain JSON; leaves every dispatch to a process that has an engine."""
+
+    @property
+    def values(self) -> ValueCodec:
+        """Plain JSON."""
+        return JSON_VALUES
+
+    def check(self, call: Call) -> None:
+        """Refuse every call."""
+        message = f"{_WHY}, so it cannot start {quoted(call.target)}"
+        raise UsageError(message)
+
+    def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
+        """Send nothing."""
+        raise AdapterUnavailableError(_WHY)
+
+    def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
+        """Find nothing."""
+        raise AdapterUnavailableError(_WHY)
+
+    def revoke(self, submissions: Sequence[Submission]) -> None:
+        """Revoke nothing."""
+        raise AdapterUnavailableError(_WHY)
+
+    def hand_over(self, key: WorkflowKey, position: int, offset: int) -> bool:
+        """Take nothing over."""
+        return False
+
+    def publish(self, outcome: WorkflowOutcome) -> None:
+        """Leave it to a process that has the engine."""
+        raise AdapterUnavailableError(_WHY)

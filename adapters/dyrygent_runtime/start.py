@@ -1,0 +1,139 @@
+"""Starting a workflow: all checks first, then one write, then the first attempts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, Protocol
+
+from dyrygent_core import Begin, LimitError, UsageError, Workflow, WorkflowExistsError
+from dyrygent_core.codec import digest, encode_call, encode_definition
+from dyrygent_core.errors import JournalUnavailableError, quoted
+from dyrygent_core.graph import check_id
+from dyrygent_core.ports import Adapter, Created, Entry, Journal, NewWorkflow, WorkflowKey
+from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.faults import FaultPoint
+from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.run import Run
+from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS
+
+__all__ = ["OnConflict", "StartingAdapter", "start"]
+
+_INCARNATION_BYTES: Final = 8
+
+
+class OnConflict(Enum):
+    """What to do when a workflow with the wanted id exists."""
+
+    EXISTING = "existing"
+    """Give the run of the one that exists, if it has the same definition."""
+    ERROR = "error"
+
+
+class StartingAdapter(Adapter, Protocol):
+    """An adapter that has a journal, and a conductor between the two."""
+
+    @property
+    def conductor(self) -> Conductor:
+        """What takes this process's turns."""
+        ...
+
+
+def start(
+    adapter: StartingAdapter,
+    workflow: Workflow,
+    *,
+    id: str | None = None,  # noqa: A002  # the word a user expects here
+    on_conflict: OnConflict | str = OnConflict.EXISTING,
+    tags: Sequence[str] = (),
+    journal: Journal | None = None,
+) -> Run:
+    """Write the workflow into the journal, send what can run, and return its run.
+
+    `id`: at most 155 characters; made up if not given. Starting the same workflow under the same id again gives
+    the run that exists. `tags` are kept beside the journal. `journal`: another than the adapter's own.
+
+    Raises, and nothing is started: `UsageError` and its kinds for a workflow that cannot be built, a call that the
+    engine can never run or arguments that cannot be encoded; `LimitError`; `WorkflowExistsError`;
+    `JournalUnavailableError`.
+    """
+    on_conflict = _on_conflict(on_conflict)
+    conductor = adapter.conductor if journal is None else Conductor(journal, adapter)
+    new = _written(conductor, workflow, _workflow_id(id))
+    nonce = secrets.token_hex(8)
+    until = conductor.clock.monotonic_ms() + conductor.settings.grace_ms // 2
+    conductor.reach(FaultPoint.BEFORE_CREATE)
+    created = _create(conductor, new, nonce)
+    conductor.reach(FaultPoint.AFTER_CREATE)
+    if not created.is_new:
+        _check_same(new, created, on_conflict)
+        return Run(conductor, created.key)
+    if tags:
+        conductor.journal.annotate(created.key, {"tags": list(tags)})
+    definition, _ = workflow.build()
+    begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
+    conductor.begin(Folded.initial(created.key, definition), nonce, begin, until)
+    return Run(conductor, created.key)
+
+
+def _written(conductor: Conductor, workflow: Workflow, workflow_id: str) -> NewWorkflow:
+    """Build, check and encode all of it, before anything is written."""
+    if len(workflow) > MAX_NODES:
+        message = f"a workflow has at most {MAX_NODES:,} nodes at run time, this one {len(workflow):,}; split it"
+        raise LimitError(message)
+    definition, calls = workflow.build()
+    values = conductor.adapter.values
+    for item in calls:
+        conductor.adapter.check(item)
+    encoded = tuple(
+        encode_call(node.id, item, values) for node, item in zip(definition.graph.nodes, calls, strict=True)
+    )
+    return NewWorkflow(
+        key=WorkflowKey(workflow_id, secrets.token_hex(_INCARNATION_BYTES)),
+        digest=digest(definition, calls, values, workflow.generated),
+        definition=encode_definition(definition),
+        calls=encoded,
+    )
+
+
+def _create(conductor: Conductor, new: NewWorkflow, nonce: str) -> Created:
+    """Create, and once more if the reply is lost: the same incarnation twice is one workflow."""
+    due_in_ms = conductor.settings.sweep_interval_ms
+    try:
+        return conductor.journal.create(new, nonce=nonce, due_in_ms=due_in_ms)
+    except JournalUnavailableError:
+        return conductor.journal.create(new, nonce=nonce, due_in_ms=due_in_ms)
+
+
+def _check_same(new: NewWorkflow, created: Created, on_conflict: OnConflict) -> None:
+    if on_conflict is OnConflict.ERROR:
+        message = f"workflow {quoted(new.key.id)} exists already; choose another id, or on_conflict='existing'"
+        raise WorkflowExistsError(message)
+    if created.digest != new.digest:
+        message = (
+            f"workflow {quoted(new.key.id)} exists already with other nodes or arguments; an id stands for one "
+            f"workflow, so put what differs into the id"
+        )
+        raise WorkflowExistsError(message)
+
+
+def _workflow_id(wanted: str | None) -> str:
+    if wanted is None:
+        return secrets.token_hex(16)
+    workflow_id = check_id(wanted)
+    if len(workflow_id) > MAX_WORKFLOW_ID_CHARACTERS:
+        message = (
+            f"a workflow id has at most {MAX_WORKFLOW_ID_CHARACTERS} characters; "
+            f"{quoted(workflow_id)} has {len(workflow_id)}"
+        )
+        raise UsageError(message)
+    return workflow_id
+
+
+def _on_conflict(value: OnConflict | str) -> OnConflict:
+    try:
+        return OnConflict(value)
+    except ValueError:
+        message = f"on_conflict={value!r} is neither 'existing' nor 'error'"
+        raise UsageError(message) from None
