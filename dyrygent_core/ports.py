@@ -317,11 +317,12 @@ class Journal(Protocol):
 
 @frozen
 class Submission:
-    """An attempt as the engine knows it: the id it runs under, and what it runs."""
+    """An attempt as the engine knows it: the id it runs under, what it runs, and when it was emitted."""
 
     attempt: Attempt
     attempt_id: str
     target: str
+    since_ms: int = 0
 
 
 @frozen

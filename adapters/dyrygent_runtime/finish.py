@@ -34,12 +34,19 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
         value=value,
         failed=None if failed is None else _submission(journal, values, folded, failed),
         failure=failure,
-        unrun=tuple(
-            attempt_id(folded, state.attempt(folded.definition.graph.nodes[number].id))
-            for status in (Status.UPSTREAM_FAILED, Status.CANCELLED)
-            for number in state.find(status)
-        ),
+        unrun=_unrun(folded),
     )
+
+
+def _unrun(folded: Folded) -> tuple[str, ...]:
+    """Give the ids of the engine's that were made known, but never ran."""
+    nodes = folded.definition.graph.nodes
+    never = (
+        nodes[number].id
+        for status in (Status.UPSTREAM_FAILED, Status.CANCELLED)
+        for number in folded.state.find(status)
+    )
+    return tuple(node for node in never if node in folded.definition.engine_named)
 
 
 def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[WorkflowState, Any, Failure | None]:

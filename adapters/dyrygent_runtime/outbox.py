@@ -9,7 +9,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve, frozen
@@ -42,6 +42,8 @@ class Outbox:
         self._send_limit = send_limit
         self._pending: deque[_Pending] = deque(maxlen=_MOST_KEPT)
         self._flushing = threading.Lock()
+        self.on_arrival: Callable[[], None] = _nothing
+        """Called when something is left for `flush`."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -54,6 +56,11 @@ class Outbox:
         Observations of a workflow that was deleted are dropped, and that is logged.
         """
         return self._try(_Pending(key, tuple(observations), results or {}, secrets.token_hex(8)))
+
+    def later(self, key: WorkflowKey, observations: Sequence[Observation]) -> None:
+        """Leave observations to whoever calls `flush`: for threads that must not wait."""
+        self._pending.append(_Pending(key, tuple(observations), {}, secrets.token_hex(8)))
+        self.on_arrival()
 
     def flush(self) -> None:
         """Try again what is kept, oldest first, until the journal fails again."""
@@ -87,3 +94,7 @@ class Outbox:
         except UnknownWorkflowError as problem:
             _LOG.warning("an outcome has come too late: %s", problem)
         return True
+
+
+def _nothing() -> None:
+    """Wake nobody."""

@@ -116,9 +116,11 @@ def _lookup(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -
 def _submissions(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -> list[Submission]:
     numbers = [folded.definition.graph.number(attempt.node) for attempt in attempts]
     calls = conductor.journal.calls(folded.key, numbers)
+    targets = {number: decode_call(data, conductor.adapter.values).target for number, data in calls.items()}
+    emitted = folded.log.emitted
     return [
-        Submission(attempt, attempt_id(folded, attempt), decode_call(calls[number], conductor.adapter.values).target)
-        for attempt, number in zip(attempts, numbers, strict=True)
+        Submission(it, attempt_id(folded, it), targets[number], emitted[it].at_ms if it in emitted else 0)
+        for it, number in zip(attempts, numbers, strict=True)
     ]
 
 

@@ -1,0 +1,139 @@
+"""The app's result backend: what became of attempts, and the outcome of whole workflows for `AsyncResult`.
+
+Many states in it are no facts: PENDING means nothing at all, RETRY and REVOKED may be followed by SUCCESS. Only
+SUCCESS and FAILURE are taken as outcomes, and only if they are not older than the attempt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from celery import Celery, states
+from celery.backends.base import DisabledBackend
+
+from dyrygent_core import Attempt, Failed, Failure, Succeeded, WorkflowState
+from dyrygent_core.errors import AdapterUnavailableError, EncodingError
+from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
+from dyrygent_runtime.failures import failure_of
+
+__all__ = ["has_backend", "look_up", "store_outcome"]
+
+_CLOCK_TOLERANCE_MS: Final = 60_000
+"""A result may look this much older than its attempt: workers and the journal's store have clocks of their own."""
+
+
+def has_backend(app: Celery) -> bool:
+    """Tell whether the app keeps results anywhere."""
+    return not isinstance(app.backend, DisabledBackend)
+
+
+def look_up(app: Celery, submissions: Sequence[Submission], values: ValueCodec) -> Mapping[Attempt, Finding]:
+    """Read what the backend has of these attempts, in one read where it can.
+
+    Raises `AdapterUnavailableError` if the backend cannot be asked.
+    """
+    if not has_backend(app):
+        return {}
+    try:
+        metas = _metas(app.backend, [it.attempt_id for it in submissions])
+    except Exception as problem:  # each backend raises its client's own errors
+        message = f"the result backend cannot be asked: {type(problem).__name__}: {problem}"
+        raise AdapterUnavailableError(message) from problem
+    found: dict[Attempt, Finding] = {}
+    for it in submissions:
+        meta = metas.get(it.attempt_id)
+        if meta is not None and meta["status"] != states.PENDING and not _is_stale(meta, it.since_ms):
+            found[it.attempt] = _finding(it.attempt, meta, values)
+    return found
+
+
+def _metas(backend: Any, task_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if hasattr(backend, "mget") and hasattr(backend, "get_key_for_task"):
+        found = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
+        return {task_id: backend.decode_result(data) for task_id, data in zip(task_ids, found, strict=True) if data}
+    return {task_id: backend.get_task_meta(task_id, cache=False) for task_id in task_ids}
+
+
+def _is_stale(meta: Mapping[str, Any], since_ms: int) -> bool:
+    """Tell whether a result was there before the attempt: a task id that was used before."""
+    done = meta.get("date_done")
+    if isinstance(done, str):
+        done = datetime.fromisoformat(done)
+    if not isinstance(done, datetime):
+        return False
+    aware = done if done.tzinfo is not None else done.replace(tzinfo=UTC)
+    return aware.timestamp() * 1000 + _CLOCK_TOLERANCE_MS < since_ms
+
+
+def _finding(attempt: Attempt, meta: Mapping[str, Any], values: ValueCodec) -> Finding:
+    if meta["status"] == states.SUCCESS:
+        try:
+            return Finding(Succeeded(attempt), values.encode(meta["result"]))
+        except EncodingError as problem:
+            return Finding(Failed(attempt, failure_of(problem), is_final=True))
+    if meta["status"] == states.FAILURE:
+        return Finding(Failed(attempt, _failure(meta["result"])))
+    return Finding()
+
+
+def _failure(stored: Any) -> Failure:
+    if isinstance(stored, BaseException):
+        return failure_of(stored)
+    if not isinstance(stored, Mapping):
+        return Failure("Exception", str(stored))
+    message = stored.get("exc_message")
+    args = tuple(message) if isinstance(message, list | tuple) else (message,)
+    text = str(args[0]) if len(args) == 1 else str(args)
+    return Failure(str(stored.get("exc_type")), text, str(stored.get("exc_module") or ""), args)
+
+
+def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
+    """Store a workflow's end under its id, and a failure under the ids of nodes that never ran.
+
+    Raises `AdapterUnavailableError` if the backend cannot be reached.
+    """
+    if not has_backend(app):
+        return
+    try:
+        _store(app, outcome.key.id, *_as_result(outcome))
+        _store_unrun(app, outcome.unrun)
+    except Exception as problem:  # as above
+        message = f"the result backend cannot be written: {type(problem).__name__}: {problem}"
+        raise AdapterUnavailableError(message) from problem
+
+
+def _as_result(outcome: WorkflowOutcome) -> tuple[Any, str]:
+    match outcome.state:
+        case WorkflowState.SUCCESS:
+            return outcome.value, states.SUCCESS
+        case WorkflowState.CANCELLED:
+            return _exception("TaskRevokedError", "celery.exceptions", ("cancelled",)), states.REVOKED
+        case _ if outcome.failure is not None:
+            return _told(outcome.failure), states.FAILURE
+        case _:
+            text = f"workflow {outcome.key.id!r} ended in {outcome.state.name}"
+            return _exception("WorkflowFailedError", "dyrygent_core.errors", (text,)), states.FAILURE
+
+
+def _store_unrun(app: Celery, task_ids: Iterable[str]) -> None:
+    told = _exception(
+        "UpstreamFailedError", "dyrygent_core.errors", ("it never ran: something that it depends on failed",)
+    )
+    for task_id in task_ids:
+        _store(app, task_id, told, states.FAILURE)
+
+
+def _store(app: Celery, task_id: str, result: Any, state: str) -> None:
+    app.backend.store_result(task_id, result, state)
+
+
+def _told(failure: Failure) -> dict[str, Any]:
+    return _exception(failure.type, failure.module, failure.args if failure.args is not None else (failure.message,))
+
+
+def _exception(kind: str, module: str, args: Sequence[object]) -> dict[str, Any]:
+    """Write an exception as Celery's backends do (celery/backends/base.py, `prepare_exception`)."""
+    return {"exc_type": kind, "exc_message": json.loads(json.dumps(list(args), default=repr)), "exc_module": module}

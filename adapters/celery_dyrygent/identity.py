@@ -1,0 +1,55 @@
+"""Who a task is: the header that travels with each message, read wherever Celery lets us see the task.
+
+`Task.replace` and some signals of the worker's main process lose headers; such a task's end is found by the sweep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from dyrygent_core import Attempt
+from dyrygent_core.ports import Dispatch, WorkflowKey
+
+__all__ = ["HEADER", "Identity"]
+
+HEADER: Final = "dyrygent"
+_VERSION: Final = 1
+
+
+@frozen
+class Identity:
+    """The workflow and the attempt that a message belongs to; `is_kept`: its value is to be stored."""
+
+    workflow: WorkflowKey
+    namespace: str
+    attempt: Attempt
+    is_kept: bool
+
+    @classmethod
+    def of(cls, item: Dispatch) -> Identity:
+        """Return the identity of what is being sent."""
+        return cls(item.workflow, item.namespace, item.attempt, item.is_kept)
+
+    def as_header(self) -> str:
+        """Write it as one plain text header, which every transport carries."""
+        attempt = [self.attempt.node, self.attempt.index, self.attempt.number]
+        return json.dumps(
+            [_VERSION, self.workflow.id, self.workflow.incarnation, self.namespace, attempt, int(self.is_kept)],
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any] | None) -> Identity | None:
+        """Read it from a message's headers or a task's request; None if the task is not of ours."""
+        written = (headers or {}).get(HEADER)
+        if not isinstance(written, str):
+            return None
+        version, *rest = json.loads(written)
+        if version != _VERSION:
+            return None
+        workflow_id, incarnation, namespace, attempt, is_kept = rest
+        return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept))

@@ -1,0 +1,204 @@
+"""From Celery's signals to observations.
+
+Signals are hints: some ends of a task fire none, some fire twice, some fire in the worker's main process. Whatever
+is missed here is found by the sweep, and whatever comes twice is ignored by the core.
+
+    in the process that runs the task       prerun    the attempt is marked as started
+                                            postrun   SUCCESS, FAILURE, IGNORED are outcomes; RETRY, a replacement
+                                                      and "no state" are not
+    in the main process                     failure   of a child that died or overran: Lost or Failed
+                                            revoked, unknown
+
+Main-process observations go through the outbox to the sweeper's thread: prefork's main is an event loop that must
+not wait for a journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+from attrs import frozen
+from billiard.exceptions import WorkerLostError
+from celery import signals, states
+from celery.exceptions import NotRegistered, TaskRevokedError
+
+from celery_dyrygent.adapter import CeleryAdapter, adapter_of
+from celery_dyrygent.identity import Identity
+from celery_dyrygent.worker import boot
+from dyrygent_core import Attempt, Failed, Failure, Lost, Outcome, Ran, Skipped, Succeeded
+from dyrygent_core.codec import MAX_RESULT_BYTES
+from dyrygent_core.errors import EncodingError, JournalUnavailableError, quoted
+from dyrygent_core.ports import Mark, MarkKind
+from dyrygent_runtime.failures import failure_of
+
+__all__ = ["connect"]
+
+_LOG = logging.getLogger("dyrygent")
+_REPLACED: Final = "replaced by new task"
+
+
+def connect() -> None:
+    """Connect the handlers; once, however often it is called."""
+    for signal, handler in (
+        (signals.task_prerun, _on_prerun),
+        (signals.task_postrun, _on_postrun),
+        (signals.task_failure, _on_failure),
+        (signals.task_revoked, _on_revoked),
+        (signals.task_unknown, _on_unknown),
+    ):
+        signal.connect(handler, weak=False, dispatch_uid=f"dyrygent.{handler.__name__}")
+
+
+@frozen
+class _Running:
+    """A task that runs in this thread: when it began, by the journal's clock and by ours."""
+
+    task_id: str
+    started_ms: int | None
+    begun_ms: int
+
+
+_RUNNING = threading.local()  # gevent's monkey patch makes it local to the greenlet
+
+
+# In the process that runs the task
+
+
+def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
+    identity = Identity.read(sender.request)
+    if identity is None:
+        return
+    adapter = _adapter(sender.app, identity)
+    if adapter is None:
+        return
+    here = boot()
+    mark = Mark(MarkKind.STARTED, identity.attempt, here.worker, here.boot)
+    try:
+        started_ms = adapter.journal.mark(identity.workflow, [mark])
+    except JournalUnavailableError as problem:
+        _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
+        started_ms = None
+    _RUNNING.task = _Running(task_id, started_ms, adapter.conductor.clock.monotonic_ms())
+
+
+def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
+    identity = Identity.read(sender.request)
+    if identity is None:
+        return
+    adapter = _adapter(sender.app, identity)
+    if adapter is None:
+        return
+    outcome, results = _outcome(adapter, identity, retval, state)
+    if outcome is not None:
+        adapter.outbox.report(identity.workflow, [outcome], results)
+    elif state is not None:
+        _clear(adapter, identity)
+    _RUNNING.task = None
+
+
+def _outcome(
+    adapter: CeleryAdapter, identity: Identity, retval: Any, state: str | None
+) -> tuple[Outcome | None, dict[Attempt, bytes]]:
+    """Give what a finished execution means, or None where it decides nothing."""
+    attempt = identity.attempt
+    match state:
+        case states.SUCCESS:
+            return _succeeded(adapter, identity, retval)
+        case states.FAILURE:
+            return Failed(attempt, failure_of(retval), _ran(adapter)), {}
+        case states.IGNORED if _REPLACED not in str(retval).lower():
+            return Skipped(attempt, str(retval), _ran(adapter)), {}
+        case _:
+            return None, {}
+
+
+def _succeeded(adapter: CeleryAdapter, identity: Identity, value: Any) -> tuple[Outcome, dict[Attempt, bytes]]:
+    attempt, ran = identity.attempt, _ran(adapter)
+    if not identity.is_kept:
+        return Succeeded(attempt, ran), {}
+    try:
+        data = adapter.values.encode(value)
+    except EncodingError as problem:
+        return Failed(attempt, failure_of(problem), ran, is_final=True), {}
+    if len(data) > MAX_RESULT_BYTES:
+        text = f"the result of node {quoted(attempt.node)} takes {len(data):,} bytes, more than {MAX_RESULT_BYTES:,}"
+        return Failed(attempt, Failure("LimitError", text, "dyrygent_core.errors"), ran, is_final=True), {}
+    return Succeeded(attempt, ran), {attempt: data}
+
+
+def _ran(adapter: CeleryAdapter) -> Ran | None:
+    running: _Running | None = getattr(_RUNNING, "task", None)
+    if running is None or running.started_ms is None:
+        return None
+    return Ran(running.started_ms, adapter.conductor.clock.monotonic_ms() - running.begun_ms, boot().worker)
+
+
+def _clear(adapter: CeleryAdapter, identity: Identity) -> None:
+    """Take the started mark back: the task will run again, in this worker or another."""
+    try:
+        adapter.journal.mark(identity.workflow, [Mark(MarkKind.CLEARED, identity.attempt)])
+    except JournalUnavailableError as problem:
+        _LOG.warning("workflow %s: the start stays marked: %s", quoted(identity.workflow.id), problem)
+
+
+# In the main process
+
+
+def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_: Any) -> None:
+    running: _Running | None = getattr(_RUNNING, "task", None)
+    if running is not None and running.task_id == task_id:
+        return  # in the task itself: its postrun follows
+    identity = Identity.read(sender.request) or _identity_of_held(task_id)
+    if identity is None:
+        return
+    if isinstance(exception, WorkerLostError):
+        _later(sender.app, identity, Lost(identity.attempt, str(exception)))
+    else:
+        _later(sender.app, identity, Failed(identity.attempt, failure_of(exception)))
+
+
+def _on_revoked(sender: Any = None, request: Any = None, expired: bool = False, **_: Any) -> None:
+    identity = Identity.read(_headers(request))
+    if identity is not None:
+        reason = TaskRevokedError("expired" if expired else "revoked")
+        _later(sender.app, identity, Failed(identity.attempt, failure_of(reason), is_revoked=not expired))
+
+
+def _on_unknown(sender: Any = None, message: Any = None, name: str = "", **_: Any) -> None:
+    identity = Identity.read(message.headers)
+    if identity is not None:
+        _later(sender.app, identity, Failed(identity.attempt, failure_of(NotRegistered(name)), is_final=True))
+
+
+def _later(app: Any, identity: Identity, outcome: Outcome) -> None:
+    adapter = _adapter(app, identity)
+    if adapter is not None:
+        adapter.outbox.later(identity.workflow, [outcome])
+
+
+def _headers(request: Any) -> Any:
+    return getattr(request, "request_dict", None) or getattr(request, "headers", None) or request
+
+
+def _identity_of_held(task_id: str) -> Identity | None:
+    """Find the identity of a task whose request Celery hides, among those that this worker holds."""
+    from celery.worker import state  # noqa: PLC0415  # only in a worker; importing it elsewhere costs much
+
+    held = state.requests.get(task_id)
+    return None if held is None else Identity.read(_headers(held))
+
+
+def _adapter(app: Any, identity: Identity) -> CeleryAdapter | None:
+    """Give the app's adapter if it keeps the task's workflow."""
+    adapter = adapter_of(app)
+    if adapter.journal.namespace == identity.namespace:
+        return adapter
+    _LOG.error(
+        "workflow %s was started in namespace %s, but this app has %s: give both apps the same dyrygent_namespace",
+        quoted(identity.workflow.id),
+        quoted(identity.namespace),
+        quoted(adapter.journal.namespace),
+    )
+    return None
