@@ -56,20 +56,8 @@ def publish(app: Celery, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
     try:
         with app.producer_or_acquire() as producer, _batched(producer):
             for item in batch:
-                inputs = item.call.inputs.value
-                options = {"root_id": item.workflow.id, **item.call.options}
-                header = {HEADER: Identity.of(item).as_header()}
                 try:
-                    _send(
-                        app,
-                        producer,
-                        item.call.target,
-                        item.attempt_id,
-                        inputs["args"],
-                        inputs["kwargs"],
-                        options,
-                        header,
-                    )
+                    _send(app, producer, _message(item))
                 except _TRANSPORT_ERRORS:
                     raise
                 except (EncodeError, TypeError, ValueError, LookupError) as problem:

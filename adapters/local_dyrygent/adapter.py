@@ -7,6 +7,7 @@ with the same functions and journal, and its sweeper finds what is unfinished.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -18,7 +19,7 @@ from typing import Any, Self, TypeAlias
 
 from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, Succeeded, UsageError, Workflow
 from dyrygent_core.codec import JSON_VALUES, MAX_RESULT_BYTES
-from dyrygent_core.errors import EncodingError, UnknownNodeError, UnknownWorkflowError, quoted
+from dyrygent_core.errors import EncodingError, JournalUnavailableError, UnknownNodeError, quoted
 from dyrygent_core.ports import (
     Clock,
     Dispatch,
@@ -39,6 +40,8 @@ from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.outbox import Outbox
 
 __all__ = ["LocalAdapter"]
+
+_LOG = logging.getLogger("dyrygent")
 
 Functions: TypeAlias = Mapping[str, Callable[..., Any]]
 
@@ -170,8 +173,8 @@ class LocalAdapter:
             outcome, results = self._outcome(item)
             if outcome is not None:
                 self._outbox.report(item.workflow, [outcome], results)
-        except UnknownWorkflowError:
-            pass  # deleted while it ran
+        except Exception:  # noqa: BLE001  # nobody reads this thread's future
+            _LOG.exception("workflow %s: an outcome was not recorded", quoted(item.workflow.id))
         finally:
             with self._lock:
                 self._active.discard(item.attempt_id)
@@ -182,9 +185,7 @@ class LocalAdapter:
         if item.attempt_id in self._revoked:
             self._revoked.discard(item.attempt_id)
             return Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True), {}
-        started_ms = self.journal.mark(
-            item.workflow, [Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)]
-        )
+        started_ms = self._mark_started(item)
         begun_ms = self.conductor.clock.monotonic_ms()
         inputs = item.call.inputs.value
         try:
@@ -199,7 +200,17 @@ class LocalAdapter:
         except EncodingError as problem:
             return Failed(item.attempt, failure_of(problem), ran, is_final=True), {}
 
-    def _ran(self, started_ms: int, begun_ms: int) -> Ran:
+    def _mark_started(self, item: Dispatch) -> int | None:
+        mark = Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)
+        try:
+            return self.journal.mark(item.workflow, [mark])
+        except JournalUnavailableError as problem:
+            _LOG.warning("workflow %s: the start is not marked: %s", quoted(item.workflow.id), problem)
+            return None
+
+    def _ran(self, started_ms: int | None, begun_ms: int) -> Ran | None:
+        if started_ms is None:
+            return None
         return Ran(started_ms, self.conductor.clock.monotonic_ms() - begun_ms, self._identity.worker)
 
     def _lease(self) -> Lease:
