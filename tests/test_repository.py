@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dyrygent_core import Status, WorkflowState
+
 ROOT: Final = Path(__file__).parent.parent
 CODE: Final = ("dyrygent_core", "adapters", "tests", "property_tests", "examples", "benchmarks")
 FRAGMENT_TYPES: Final = ("added", "changed", "fixed", "removed", "security")
@@ -112,6 +114,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     ]
 
     assert dead == []
+
+
+def test_the_glossary_has_every_status_and_state() -> None:
+    """What a user may meet in a status line is explained."""
+    glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (yes|no) \|", glossary, re.MULTILINE))
+
+    assert rows == {each.name: "yes" if each.is_final else "no" for each in (*Status, *WorkflowState)}
 
 
 def test_fragments_of_the_changelog_have_a_known_type() -> None:
