@@ -1,0 +1,263 @@
+"""The memory journal: the reference of the port. It lives, and ends, with its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from dyrygent_core import Attempt, Begin, Observation
+from dyrygent_core.codec import decode_observation, encode_observation
+from dyrygent_core.errors import UnknownWorkflowError
+from dyrygent_core.ports import (
+    Appended,
+    Created,
+    Due,
+    Entry,
+    Lease,
+    LeaseView,
+    Mark,
+    MarkKind,
+    Marks,
+    NewWorkflow,
+    Seen,
+    StoredWorkflow,
+    WorkflowKey,
+)
+from dyrygent_runtime.journals.locks import ForkSafeCondition
+
+__all__ = ["MemoryJournal"]
+
+_DAY_MS: Final = 86_400_000
+
+
+@define
+class _Line:
+    """One entry as it is stored."""
+
+    nonce: str
+    text: str
+    at_ms: int
+
+
+@define
+class _Record:
+    """Everything about one workflow."""
+
+    workflow: NewWorkflow
+    created_ms: int
+    due_ms: int | None
+    lines: list[_Line]
+    results: dict[Attempt, bytes] = field(factory=dict[Attempt, bytes])
+    marks: dict[Attempt, Marks] = field(factory=dict[Attempt, Marks])
+    notes: dict[str, Any] = field(factory=dict[str, Any])
+
+
+class MemoryJournal:
+    """Keeps workflows in this process. `clock` gives the store's time in milliseconds, for tests."""
+
+    def __init__(self, namespace: str = "dyrygent", *, clock: Callable[[], int] | None = None) -> None:
+        self._namespace = namespace
+        self._clock = clock or _wall_ms
+        self._records: dict[str, _Record] = {}
+        self._leases: dict[tuple[str, str], LeaseView] = {}
+        self._changed = ForkSafeCondition()
+
+    @property
+    def namespace(self) -> str:
+        """The name given at the start."""
+        return self._namespace
+
+    def create(self, workflow: NewWorkflow, *, nonce: str, due_in_ms: int) -> Created:
+        """See `Journal.create`."""
+        with self._changed:
+            record = self._records.get(workflow.key.id)
+            now_ms = self._clock()
+            if record is None:
+                begin = _Line(nonce, encode_observation(Begin()), now_ms)
+                record = _Record(workflow, now_ms, now_ms + due_in_ms, [begin])
+                self._records[workflow.key.id] = record
+            stored = record.workflow
+            return Created(stored.key, stored.digest, stored.key == workflow.key, record.created_ms)
+
+    def append(
+        self,
+        key: WorkflowKey,
+        observations: Sequence[Observation],
+        *,
+        seen: Seen,
+        nonce: str,
+        results: Mapping[Attempt, bytes] | None = None,
+    ) -> Appended:
+        """See `Journal.append`."""
+        with self._changed:
+            record, now_ms = self._record(key), self._clock()
+            before = len(record.lines)
+            has_diverged = _nonce_at(record, seen.position) != seen.nonce
+            missed = () if has_diverged else _entries(record, seen.position)
+            record.lines += [_Line(nonce, encode_observation(it), now_ms) for it in observations]
+            for attempt, value in (results or {}).items():
+                record.results.setdefault(attempt, value)
+            if record.due_ms is None:
+                record.due_ms = now_ms
+            self._changed.notify_all()
+            return Appended(before + 1, now_ms, missed, has_diverged)
+
+    def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
+        """See `Journal.read`."""
+        with self._changed:
+            return _entries(self._record(key), after)
+
+    def definition(self, workflow_id: str) -> StoredWorkflow:
+        """See `Journal.definition`."""
+        with self._changed:
+            record = self._records.get(workflow_id)
+            if record is None:
+                raise UnknownWorkflowError(workflow_id)
+            stored = record.workflow
+            is_open = record.due_ms is not None
+            return StoredWorkflow(stored.key, stored.digest, stored.definition, is_open, record.created_ms)
+
+    def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
+        """See `Journal.calls`."""
+        with self._changed:
+            calls = self._record(key).workflow.calls
+            return {number: calls[number] for number in numbers if number < len(calls)}
+
+    def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
+        """See `Journal.results`."""
+        with self._changed:
+            stored = self._record(key).results
+            return {attempt: stored[attempt] for attempt in attempts if attempt in stored}
+
+    def mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
+        """See `Journal.mark`."""
+        with self._changed:
+            now_ms = self._clock()
+            record = self._records.get(key.id)
+            if record is not None and record.workflow.key == key:
+                for mark in marks:
+                    record.marks[mark.attempt] = _marked(record.marks.get(mark.attempt, Marks()), mark, now_ms)
+            return now_ms
+
+    def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
+        """See `Journal.marks`."""
+        with self._changed:
+            return dict(self._record(key).marks)
+
+    def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
+        """See `Journal.due`."""
+        with self._changed:
+            now_ms = self._clock()
+            overdue = [it for it in self._records.values() if it.due_ms is not None and it.due_ms <= now_ms]
+            overdue.sort(key=lambda it: it.due_ms or 0)
+            for record in overdue[:limit]:
+                record.due_ms = now_ms + claim_ms
+            return tuple(Due(record.workflow.key, now_ms) for record in overdue[:limit])
+
+    def rest(self, key: WorkflowKey, *, in_ms: int) -> None:
+        """See `Journal.rest`."""
+        with self._changed:
+            record = self._record(key)
+            if record.due_ms is not None:
+                record.due_ms = self._clock() + in_ms
+
+    def remind(self, key: WorkflowKey, *, in_ms: int) -> None:
+        """See `Journal.remind`."""
+        with self._changed:
+            record = self._record(key)
+            if record.due_ms is not None:
+                record.due_ms = min(record.due_ms, self._clock() + in_ms)
+
+    def close(self, key: WorkflowKey, *, at: int) -> bool:
+        """See `Journal.close`."""
+        with self._changed:
+            record = self._record(key)
+            if len(record.lines) == at:
+                record.due_ms = None
+            return record.due_ms is None
+
+    def delete(self, key: WorkflowKey) -> None:
+        """See `Journal.delete`."""
+        with self._changed:
+            record = self._records.get(key.id)
+            if record is not None and record.workflow.key == key:
+                del self._records[key.id]
+            self._changed.notify_all()
+
+    def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
+        """See `Journal.annotate`."""
+        with self._changed:
+            merged = {**self._record(key).notes, **notes}
+            self._record(key).notes = {name: value for name, value in merged.items() if value is not None}
+
+    def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
+        """See `Journal.annotations`."""
+        with self._changed:
+            return dict(self._record(key).notes)
+
+    def renew_lease(self, lease: Lease, *, ttl_ms: int) -> int:
+        """See `Journal.renew_lease`."""
+        with self._changed:
+            now_ms = self._clock()
+            name = (lease.worker, lease.boot)
+            before = self._leases.get(name)
+            self._leases[name] = LeaseView(
+                lease,
+                now_ms,
+                now_ms + ttl_ms,
+                None if before is None else before.lease,
+                None if before is None else before.renewed_ms,
+            )
+            return now_ms
+
+    def leases(self) -> tuple[tuple[LeaseView, ...], int]:
+        """See `Journal.leases`."""
+        with self._changed:
+            now_ms = self._clock()
+            self._leases = {name: it for name, it in self._leases.items() if it.expires_ms + _DAY_MS > now_ms}
+            return tuple(self._leases.values()), now_ms
+
+    def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
+        """See `Journal.watch`."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._record(key).lines) > after, timeout_ms / 1000)
+            return len(self._record(key).lines) > after
+
+    def dispose(self) -> None:
+        """Do nothing: there are no connections."""
+
+    def _record(self, key: WorkflowKey) -> _Record:
+        record = self._records.get(key.id)
+        if record is None or record.workflow.key != key:
+            raise UnknownWorkflowError(key.id)
+        return record
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _entries(record: _Record, after: int) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(position, line.nonce, decode_observation(line.text, line.at_ms))
+        for position, line in enumerate(record.lines[after:], after + 1)
+    )
+
+
+def _nonce_at(record: _Record, position: int) -> str | None:
+    if not position:
+        return ""
+    return record.lines[position - 1].nonce if position <= len(record.lines) else None
+
+
+def _marked(before: Marks, mark: Mark, now_ms: int) -> Marks:
+    match mark.kind:
+        case MarkKind.SENT:
+            return evolve(before, sent=before.sent + 1, sent_ms=now_ms)
+        case MarkKind.STARTED:
+            return evolve(before, started_ms=now_ms, worker=mark.worker, boot=mark.boot)
+        case MarkKind.CLEARED:
+            return evolve(before, started_ms=None, worker="", boot="")

@@ -1,0 +1,274 @@
+"""The conductor: the turn, ownership by position, and what follows from lost replies."""
+
+from __future__ import annotations
+
+from dyrygent_core import (
+    Attempt,
+    CancelRequested,
+    Failed,
+    Failure,
+    RetryPolicy,
+    Status,
+    Succeeded,
+    Workflow,
+    WorkflowState,
+    call,
+)
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.errors import JournalUnavailableError
+from dyrygent_core.ports import Refusal
+from dyrygent_runtime.journals import MemoryJournal
+from tests.dyrygent_runtime.conftest import World
+
+
+def chain(*targets: str) -> Workflow:
+    """Build a chain in which each call gets the result of the one before."""
+    workflow = Workflow("chain")
+    before = None
+    for target in targets:
+        before = workflow.add(call(target) if before is None else call(target, before.result))
+    return workflow
+
+
+def fan(width: int) -> Workflow:
+    """Build a root with `width` dependents."""
+    workflow = Workflow("fan")
+    root = workflow.add(call("root"))
+    for number in range(width):
+        workflow.add(call("leaf", number), id=f"leaf-{number}", after=root)
+    return workflow
+
+
+def test_start_sends_the_roots(world: World) -> None:
+    """Starting a workflow sends the nodes that wait for nothing, and no others."""
+    run = world.start(chain("a", "b"))
+
+    assert world.engine.take() == ["a"]
+    assert run.workflow_state is WorkflowState.RUNNING
+
+
+def test_a_turn_sends_what_its_own_entry_emitted_with_results_in_place(world: World) -> None:
+    """The turn that records an outcome sends what this makes runnable, references resolved."""
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+
+    world.succeed(run, "a", value={"answer": [42]})
+
+    (sent,) = world.engine.sent
+    assert sent.attempt == Attempt("b")
+    assert sent.call.inputs.value == {"args": [{"answer": [42]}], "kwargs": {}}
+    assert sent.is_kept
+
+
+def test_only_the_owner_sends(world: World) -> None:
+    """What an entry makes runnable is sent by the process that appended it, not by those that fold it later."""
+    workflow = Workflow()
+    parts = [workflow.add(call("part", n)) for n in range(3)]
+    workflow.add(call("join"), after=parts)
+    run = world.start(workflow)
+    world.engine.take()
+    first, second = world.process(), world.process()
+    for process in (first, second):
+        process.refresh(run.key)
+
+    first.turn(run.key, [Succeeded(Attempt("part"))])
+    second.turn(run.key, [Succeeded(Attempt("part#2"))])
+    assert world.engine.take() == []
+
+    first.turn(run.key, [Succeeded(Attempt("part#3"))])
+    assert world.engine.take() == ["join"]
+
+    second.turn(run.key, [Succeeded(Attempt("part#3"))])
+    assert world.engine.take() == []
+
+
+def test_a_repeated_outcome_changes_nothing(world: World) -> None:
+    """A second outcome of one attempt starts nothing, and the first recorded value stays."""
+    run = world.start(chain("a", "b", "c"))
+    world.succeed(run, "a", value=1)
+    world.engine.take()
+
+    world.conductor.turn(run.key, [Succeeded(Attempt("a"))], results={Attempt("a"): JSON_VALUES.encode(2)})
+
+    assert world.engine.take() == []
+    assert run.result("a") == 1
+
+
+def test_the_finishing_turn_publishes_and_closes(world: World) -> None:
+    """The turn that finishes a workflow publishes its outcome once, and nothing is due any more."""
+    run = world.start(chain("a", "b"))
+    world.succeed(run, "a", value=1)
+    world.succeed(run, "b", value="end")
+
+    (outcome,) = world.engine.published
+    assert (outcome.state, outcome.value) == (WorkflowState.SUCCESS, "end")
+    assert run.result() == "end"
+    world.clock.advance(10 * world.settings.sweep_interval_ms)
+    assert world.sweep() == 0
+
+
+def test_a_failure_reaches_everything_below_and_ends_the_workflow(world: World) -> None:
+    """After a failure nothing below it runs, and the workflow ends in FAILURE and tells the failure."""
+    run = world.start(chain("a", "b", "c"))
+    world.engine.take()
+
+    world.fail(run, "a", "no")
+
+    assert world.engine.take() == []
+    assert run.status("c") is Status.UPSTREAM_FAILED
+    (outcome,) = world.engine.published
+    assert outcome.state is WorkflowState.FAILURE
+    assert outcome.failure == Failure("Boom", "no")
+
+
+def test_a_refused_dispatch_fails_its_node(world: World) -> None:
+    """An attempt that the engine will never take fails with the reason, and is not retried."""
+    refusal = Refusal(Attempt("b"), Failure("EncodeError", "no such codec"))
+    world.engine.refused["b"] = refusal
+    workflow = Workflow()
+    a = workflow.add(call("a"))
+    workflow.add(call("b"), after=a, max_attempts=5)
+    run = world.start(workflow)
+
+    world.succeed(run, "a")
+
+    assert run.status("b") is Status.FAILED
+    assert world.engine.published[0].failure == refusal.failure
+
+
+def test_a_reference_to_a_missing_part_fails_its_node(world: World) -> None:
+    """A reference to a key that the result lacks fails the node that refers to it, and says what is there."""
+    workflow = Workflow()
+    a = workflow.add(call("a"))
+    b = workflow.add(call("b", a.result["id"]))
+    run = world.start(workflow)
+
+    world.succeed(run, "a", value={"name": "x"})
+
+    assert run.status(b) is Status.FAILED
+    failure = world.engine.published[0].failure
+    assert failure is not None
+    assert failure.type == "ResultPathError"
+    assert "nothing at ['id']" in failure.message
+
+
+def test_a_broken_transport_fails_nothing_and_the_sweep_sends(world: World) -> None:
+    """Attempts that could not be sent stay in flight, and the sweep sends them after the grace time."""
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+    world.engine.is_down = True
+    world.succeed(run, "a", value=1)
+    assert run.status("b") is Status.SCHEDULED
+    world.engine.is_down = False
+
+    world.clock.advance(world.settings.grace_ms)
+    world.sweep()
+    assert world.engine.take() == []
+
+    world.clock.advance(world.settings.sweep_interval_ms)
+    world.sweep()
+    assert world.engine.take() == ["b"]
+
+
+def test_retries_wait_for_their_time(world: World) -> None:
+    """A failed attempt with attempts left runs again under another id once its delay is over."""
+    workflow = Workflow()
+    workflow.add(call("a"), max_attempts=2, retry=RetryPolicy(delay_ms=60_000))
+    run = world.start(workflow)
+    world.engine.take()
+
+    world.fail(run, "a")
+    assert run.status("a") is Status.READY
+    world.clock.advance(59_000)
+    world.sweep()
+    assert world.engine.take() == []
+
+    world.clock.advance(5_000)
+    world.sweep()
+    (sent,) = world.engine.sent
+    assert sent.attempt == Attempt("a", 0, 2)
+    assert sent.attempt_id.endswith(".0.0.2")
+
+
+def test_a_cancel_starts_nothing_more(world: World) -> None:
+    """After a cancel nothing starts; what runs may end, and the workflow ends CANCELLED."""
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+
+    run.cancel("enough")
+    world.succeed(run, "a", value=1)
+
+    assert world.engine.take() == []
+    assert (run.status("a"), run.status("b")) == (Status.SUCCEEDED, Status.CANCELLED)
+    assert run.workflow_state is WorkflowState.CANCELLED
+
+
+def test_a_wide_step_is_handed_over_after_the_first_chunk(world: World) -> None:
+    """In a worker the owner sends its limit and hands the rest over; the processor turn sends exactly the rest."""
+    run = world.start(fan(250))
+    world.engine.take()
+    world.engine.takes_over = True
+
+    world.conductor.turn(run.key, [Succeeded(Attempt("root"))], send_limit=100)
+
+    assert world.engine.take() == [f"leaf-{n}" for n in range(100)]
+    assert world.engine.handed_over == [(run.key, 2, 100)]
+    world.process().go_on(run.key, 2, 100)
+    assert world.engine.take() == [f"leaf-{n}" for n in range(100, 250)]
+
+
+class LosingJournal(MemoryJournal):
+    """A journal whose replies get lost: it does what it is asked, and then says that it could not be reached."""
+
+    lost_replies = 0
+
+    def append(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        appended = super().append(*args, **kwargs)  # type: ignore[arg-type]
+        if self.lost_replies:
+            self.lost_replies -= 1
+            message = "the reply was lost"
+            raise JournalUnavailableError(message)
+        return appended
+
+
+def test_a_lost_reply_is_resolved_by_the_nonce(world: World) -> None:
+    """When the reply to an append is lost, the entry is found by its nonce, owned, and not written twice."""
+    journal = LosingJournal(namespace="tests", clock=world.clock)
+    world.journal = journal
+    world.engine.conductor = world.process()
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+    journal.lost_replies = 1
+
+    world.succeed(run, "a", value=1)
+
+    assert world.engine.take() == ["b"]
+    assert [entry.position for entry in run.entries()] == [1, 2]
+
+
+def test_a_divergent_cache_is_dropped(world: World) -> None:
+    """A process whose last entry is not the journal's reads anew, and still owns what it appends."""
+    run = world.start(chain("a", "b"), id="same")
+    stale = world.process()
+    stale.refresh(run.key)
+    world.journal.delete(run.key)
+    again = world.start(chain("a", "b"), id="same")
+    world.engine.take()
+
+    folded = stale.turn(again.key, [Succeeded(Attempt("a"))], results={Attempt("a"): b"1"})
+
+    assert folded.seen.position == 2
+    assert world.engine.take() == ["b"]
+
+
+def test_late_outcomes_of_a_finished_workflow_publish_nothing_again(world: World) -> None:
+    """An outcome that comes after the end is recorded, changes nothing, and the workflow is closed again."""
+    run = world.start(chain("a"))
+    world.succeed(run, "a", value=1)
+
+    world.observe(run, Failed(Attempt("a"), Failure("Late")), CancelRequested())
+
+    assert len(world.engine.published) == 1
+    assert run.workflow_state is WorkflowState.SUCCESS
+    world.clock.advance(10 * world.settings.sweep_interval_ms)
+    assert world.sweep() == 0
