@@ -32,5 +32,5 @@ class KombuValues:
     def decode(self, data: bytes) -> Any:
         """Read a value back. What is read is our own writing, so exactly the app's serialiser is accepted."""
         name = self._app.conf.result_serializer
-        content_type, encoding, _ = serialization.registry._encoders[name]  # noqa: SLF001  # no public look-up by name
+        content_type, encoding, _ = serialization.dumps(None, serializer=name)
         return serialization.loads(data, content_type, encoding, accept={content_type})

@@ -50,7 +50,7 @@ def _installed(extra: str, opener: Callable[[str, str], Journal], url: str, name
 
 
 def _open_redis(url: str, namespace: str) -> Journal:
-    from dyrygent_runtime.journals.redis import RedisJournal  # noqa: PLC0415  # an extra
+    from dyrygent_runtime.journals.redis_journal import RedisJournal  # noqa: PLC0415  # an extra
 
     return RedisJournal(url, namespace)
 

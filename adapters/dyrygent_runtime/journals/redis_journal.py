@@ -13,12 +13,13 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, cast
 
 import redis
+from redis import exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -52,10 +53,10 @@ _TIMEOUT_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 _RETRIES: Final = 2
 _AWAY: Final = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
 )
 
 
@@ -250,7 +251,7 @@ class RedisJournal:
     def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
         """See `Journal.watch`. What is appended before the subscription is seen by looking once it stands."""
         keys = self._keys(key)
-        with self._connected() as client, client.pubsub() as channel:
+        with self._connected() as client, client.pubsub() as channel:  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
             channel.subscribe(keys.wake)
             channel.get_message(timeout=_TIMEOUT_S)  # the subscription itself
             if self._length(key) <= after:
@@ -266,7 +267,7 @@ class RedisJournal:
     # Talking to the server
 
     @contextmanager
-    def _connected(self) -> Iterator[redis.Redis]:
+    def _connected(self) -> Generator[redis.Redis]:
         """Give this process's client, and turn its transport errors into ours."""
         try:
             yield self._client()
@@ -292,7 +293,7 @@ class RedisJournal:
             sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
             try:
                 return client.evalsha(sha, len(keys), *keys, *arguments)
-            except redis.exceptions.NoScriptError:
+            except exceptions.NoScriptError:
                 return client.eval(script, len(keys), *keys, *arguments)
 
     def _known(self, key: WorkflowKey, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -352,7 +353,7 @@ class RedisJournal:
         with self._connected() as client:
             try:
                 memory, persistence = client.info("memory"), client.info("persistence")
-            except redis.exceptions.ResponseError:
+            except exceptions.ResponseError:
                 return  # not allowed to ask
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if policy != "noeviction":
