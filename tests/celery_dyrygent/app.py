@@ -1,0 +1,110 @@
+"""The app of the tests, imported by the test process and by the workers that it starts.
+
+Where its Redis is stands in the environment. Each task writes a line of its own into a list there when it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+from celery import Celery, Task
+from celery.exceptions import Ignore, Reject
+from redis import Redis
+
+from celery_dyrygent import register_workflow_processor
+from dyrygent_runtime import Settings
+
+REDIS_URL = os.environ.get("DYRYGENT_TEST_APP_REDIS", "redis://127.0.0.1:1/0")
+STARTS = "tests:starts"
+
+app = Celery("tests", broker=REDIS_URL, backend=REDIS_URL)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    worker_hijack_root_logger=False,
+    dyrygent_settings=Settings(
+        poll_ms=100, sweep_interval_ms=300, grace_ms=3_000, lease_ms=2_000, cancel_grace_ms=1_000
+    ),
+)
+register_workflow_processor(app)
+
+
+class Counted(Task):
+    """A task whose starts are counted."""
+
+    abstract = True
+
+    def before_start(self, *_: object) -> None:
+        with Redis.from_url(REDIS_URL) as redis:
+            redis.rpush(STARTS, self.name.rpartition(".")[2])
+
+
+def task(**options: object) -> object:
+    return app.task(base=Counted, **options)
+
+
+@task()
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@task()
+def pack(*args: object) -> list[object]:
+    return list(args)
+
+
+@task()
+def boom(*_: object) -> None:
+    message = "boom"
+    raise ValueError(message)
+
+
+@task()
+def wait_for(key: str, *_: object) -> str:
+    """Wait until a key exists."""
+    with Redis.from_url(REDIS_URL) as redis:
+        while not redis.exists(key):
+            time.sleep(0.05)
+    return key
+
+
+@task()
+def die_once(key: str) -> str:
+    """Kill the pool process the first time."""
+    with Redis.from_url(REDIS_URL) as redis:
+        if redis.incr(key) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return key
+
+
+@task(bind=True, max_retries=3)
+def retried(self: Task, x: int) -> int:
+    if self.request.retries < 2:
+        raise self.retry(countdown=0.05)
+    return x
+
+
+@task()
+def ignored() -> None:
+    message = "nothing to do"
+    raise Ignore(message)
+
+
+@task()
+def rejected() -> None:
+    message = "no"
+    raise Reject(message, requeue=False)
+
+
+@task(soft_time_limit=0.5, time_limit=1)
+def overruns() -> None:
+    while True:
+        with contextlib.suppress(BaseException):  # deaf to the soft limit
+            time.sleep(10)
+
+
+@task()
+def unwritable() -> object:
+    return object()
