@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from attrs import define, evolve, field
 
@@ -261,3 +261,5 @@ def _marked(before: Marks, mark: Mark, now_ms: int) -> Marks:
             return evolve(before, started_ms=now_ms, worker=mark.worker, boot=mark.boot)
         case MarkKind.CLEARED:
             return evolve(before, started_ms=None, worker="", boot="")
+        case _:
+            assert_never(mark.kind)

@@ -91,7 +91,7 @@ class RedisJournal:
             [keys.head, keys.entries, keys.due, keys.calls],
             [
                 workflow.key.incarnation,
-                _utf8(workflow.key.id),
+                workflow.key.id.encode(),
                 workflow.digest,
                 workflow.definition,
                 nonce,
@@ -368,7 +368,7 @@ class RedisJournal:
         return f"{{dy}}:{_sized(self._namespace)}:leases"
 
     def _keys(self, key: WorkflowKey) -> _Keys:
-        name = _utf8(key.id)
+        name = key.id.encode()
         tag = f"{{dy:{zlib.crc32(name) % _PARTITIONS}}}:{_sized(self._namespace)}"
         digest = hashlib.sha256(name).hexdigest()
         return _Keys(tag, digest, key.incarnation)
@@ -387,10 +387,6 @@ class _Keys:
         self.notes = f"{own}:n"
         self.due = f"{tag}:due"
         self.wake = f"{tag}:wake:{digest}"
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode()
 
 
 def _sized(text: str) -> str:
