@@ -9,7 +9,7 @@ is missed here is found by the sweep, and whatever comes twice is ignored by the
     in the main process                     failure   of a child that died or overran: Lost or Failed
                                             revoked, unknown
 
-Main-process observations go through the outbox to the sweeper's thread: prefork's main is an event loop that must
+Main-process observations are left to the outbox's own thread: prefork's main is an event loop that must
 not wait for a journal.
 """
 

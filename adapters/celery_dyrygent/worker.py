@@ -59,8 +59,7 @@ class SweeperStep(bootsteps.StartStopStep):
         except UsageError as problem:
             _LOG.warning("this worker cannot run workflows: %s", problem)
             return
-        self._sweeper = Sweeper(adapter.conductor, lease=_lease, outbox=adapter.outbox)
-        adapter.outbox.on_arrival = self._sweeper.wake
+        self._sweeper = Sweeper(adapter.conductor, lease=_lease)
         self._sweeper.start()
 
     def stop(self, parent: Any) -> None:

@@ -55,7 +55,10 @@ from dyrygent_runtime.settings import CHUNK, Settings
 __all__ = ["Conductor"]
 
 _LOG = logging.getLogger("dyrygent")
-_MOST_CACHED: Final = 256
+_MOST_CACHED_NODES: Final = 200_000
+"""About 200 MB of graphs; a larger workflow is kept alone."""
+_NODES_PER_WORKFLOW: Final = 200
+"""What a cached workflow costs beside its nodes, in nodes; so at most 1,000 are cached."""
 
 
 class Conductor:
@@ -79,6 +82,7 @@ class Conductor:
         self.clock = clock or SystemClock()
         self.reach = reach or kill_from_environment()
         self._cache: OrderedDict[WorkflowKey, Folded] = OrderedDict()
+        self._cached_nodes = 0
         self._lock = threading.Lock()
         forget = weakref.WeakMethod(self._forget_after_fork)
         os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
@@ -336,19 +340,25 @@ class Conductor:
         """Keep the fold unless a newer one is there."""
         with self._lock:
             known = self._cache.get(folded.key)
-            if known is None or known.seen.position <= folded.seen.position:
-                self._cache[folded.key] = folded
-                self._cache.move_to_end(folded.key)
-            if len(self._cache) > _MOST_CACHED:
-                self._cache.popitem(last=False)
+            if known is not None and known.seen.position > folded.seen.position:
+                return
+            if known is None:
+                self._cached_nodes += _weight(folded)
+            self._cache[folded.key] = folded
+            self._cache.move_to_end(folded.key)
+            while len(self._cache) > 1 and self._cached_nodes > _MOST_CACHED_NODES:
+                _, oldest = self._cache.popitem(last=False)
+                self._cached_nodes -= _weight(oldest)
 
     def _forget(self, key: WorkflowKey) -> None:
         with self._lock:
-            self._cache.pop(key, None)
+            known = self._cache.pop(key, None)
+            self._cached_nodes -= _weight(known) if known is not None else 0
 
     def _forget_after_fork(self) -> None:
-        self._lock = threading.Lock()  # another thread of the parent may have held it
-        self._cache = OrderedDict(self._cache)
+        self._lock = threading.Lock()  # another thread of the parent may have held it,
+        self._cache = OrderedDict()  # and have been half-way through a change
+        self._cached_nodes = 0
 
 
 def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str) -> list[Entry]:
@@ -356,3 +366,7 @@ def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str
         Entry(appended.first + place, nonce, evolve(observation, at_ms=appended.at_ms))
         for place, observation in enumerate(observations)
     ]
+
+
+def _weight(folded: Folded) -> int:
+    return len(folded.definition.graph) + _NODES_PER_WORKFLOW

@@ -14,7 +14,6 @@ from typing import Final
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, quoted
 from dyrygent_core.ports import Due, Lease
 from dyrygent_runtime.conductor import Conductor
-from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.sweep import sweep_workflow
 
 __all__ = ["Sweeper"]
@@ -28,7 +27,6 @@ class Sweeper:
     """Sweeps in a daemon thread from `start` to `stop`.
 
     `lease` tells which attempts run in this worker and which it holds; None for a process that runs none.
-    `outbox` is emptied at every round.
     """
 
     def __init__(
@@ -36,12 +34,10 @@ class Sweeper:
         conductor: Conductor,
         *,
         lease: Callable[[], Lease] | None = None,
-        outbox: Outbox | None = None,
         name: str = "dyrygent-sweeper",
     ) -> None:
         self._conductor = conductor
         self._lease = lease
-        self._outbox = outbox
         self._renewed: tuple[int, Lease] | None = None
         self._wake = threading.Event()
         self._is_stopping = False
@@ -52,10 +48,6 @@ class Sweeper:
         """Begin to sweep."""
         self._thread.start()
 
-    def wake(self) -> None:
-        """Let the next round begin now: the outbox has something, or a due time is near."""
-        self._wake.set()
-
     def stop(self, timeout: float | None = 5.0) -> None:
         """Let the round under way end, and sweep no more."""
         self._is_stopping = True
@@ -64,13 +56,11 @@ class Sweeper:
             self._thread.join(timeout)
 
     def round(self) -> int:
-        """Renew the lease, empty the outbox, sweep what is due; return the number of workflows swept.
+        """Renew the lease, sweep what is due; return the number of workflows swept.
 
         Raises `JournalUnavailableError`.
         """
         self._renew()
-        if self._outbox is not None:
-            self._outbox.flush()
         claimed = self._conductor.journal.due(limit=_MOST_CLAIMED, claim_ms=self._conductor.settings.claim_ms)
         for due in claimed:
             self._sweep(due)

@@ -80,7 +80,7 @@ class LocalAdapter:
         self._is_closed = False
         self._outbox = Outbox(self.conductor)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="dyrygent-local")
-        self._sweeper = Sweeper(self.conductor, lease=self._lease, outbox=self._outbox)
+        self._sweeper = Sweeper(self.conductor, lease=self._lease)
         self._sweeper.start()
 
     def __enter__(self) -> Self:
