@@ -59,26 +59,26 @@ class JournalBasis:
 
     @pytest.fixture
     def namespace(self) -> str:
-        """A namespace for this test alone, since the store may be shared."""
+        """Give a namespace for this test alone, since the store may be shared."""
         return f"suite-{secrets.token_hex(6)}"
 
     @pytest.fixture
     def journal(self, make_journal: Callable[[str], Journal], namespace: str) -> Iterator[Journal]:
-        """The journal under test."""
+        """Give the journal under test."""
         journal = make_journal(namespace)
         yield journal
         journal.dispose()
 
     @pytest.fixture
     def other(self, make_journal: Callable[[str], Journal], namespace: str) -> Iterator[Journal]:
-        """The same journal, as another process has it."""
+        """Give the same journal, as another process has it."""
         journal = make_journal(namespace)
         yield journal
         journal.dispose()
 
     @pytest.fixture
     def key(self, journal: Journal) -> Iterator[WorkflowKey]:
-        """An open workflow that has only begun, and is not due."""
+        """Give an open workflow that has only begun, and is not due."""
         workflow = new_workflow()
         journal.create(workflow, nonce="begin", due_in_ms=LATER_MS)
         yield workflow.key

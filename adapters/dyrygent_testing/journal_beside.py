@@ -30,7 +30,7 @@ _A, _B = Attempt("a"), Attempt("b")
 class BesideRules(JournalBasis):
     """Clauses J7 to J9, and the hints."""
 
-    # J7: results
+    # J7 results
 
     def test_j7_a_result_comes_with_its_outcome(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
         """What an append brings is there, byte for byte, as soon as its entry is."""
@@ -67,7 +67,7 @@ class BesideRules(JournalBasis):
 
         assert journal.results(key, list(values)) == values
 
-    # J8: once
+    # J8 once
 
     def test_j8_definition_and_calls_come_back(self, journal: Journal, other: Journal) -> None:
         """What `create` wrote is read back byte for byte; calls one by one, only those asked for."""
@@ -91,7 +91,7 @@ class BesideRules(JournalBasis):
         second = other.create(workflow, nonce="n", due_in_ms=0)
 
         assert second == first
-        assert len(journal.read(workflow.key)) == 2  # noqa: PLR2004  # `Begin` and `Lost`
+        assert len(journal.read(workflow.key)) == 2
         assert journal.calls(workflow.key, [0, 1]) == {0: b"call 0", 1: b"call 1"}
         assert journal.due(limit=9, claim_ms=LATER_MS) == ()
 
@@ -125,7 +125,7 @@ class BesideRules(JournalBasis):
         assert other.calls(workflow.key, wanted) == {it: b"call %d" % it for it in wanted}
         other.delete(workflow.key)
 
-    # J9: connections
+    # J9 connections
 
     def test_j9_a_disposed_journal_opens_again(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
         """`dispose` closes this process's connections; the next call opens them, and nothing is lost."""
@@ -134,7 +134,7 @@ class BesideRules(JournalBasis):
         add(journal, key, Lost(_A))
         other.dispose()
 
-        assert len(other.read(key)) == 2  # noqa: PLR2004  # `Begin` and `Lost`
+        assert len(other.read(key)) == 2
 
     # Marks
 
@@ -233,7 +233,8 @@ class BesideRules(JournalBasis):
         lease = Lease("w", "1", frozenset({"a"}))
         renewed = journal.renew_lease(lease, ttl_ms=1)
 
-        views, now_ms = eventually(lambda: found if (found := journal.leases())[1] > renewed + 1 else None)
+        eventually(lambda: journal.leases()[1] > renewed + 1)
+        views, now_ms = journal.leases()
         assert [(it.lease, it.expires_ms < now_ms) for it in views] == [(lease, True)]
 
     def test_each_boot_has_its_lease(self, journal: Journal) -> None:

@@ -68,7 +68,7 @@ class DueRules(JournalBasis):
         rest = journal.due(limit=99, claim_ms=LATER_MS)
 
         assert [it.key for it in (*first, *rest)] == keys[::-1]
-        assert len(first) == 3  # noqa: PLR2004  # the limit above
+        assert len(first) == 3
 
     def test_j5_rest_sets_the_due_time(self, journal: Journal, key: WorkflowKey) -> None:
         """`rest` moves the due time both ways."""
@@ -170,7 +170,7 @@ class DueRules(JournalBasis):
                 eventually(lambda after=after: journal.watch(key, after=after, timeout_ms=5_000))  # type: ignore[misc]  # bound
             return len(journal.read(key))
 
-        assert at_once(2, wait_or_append)[0] == 6  # noqa: PLR2004  # begin and five
+        assert at_once(2, wait_or_append)[0] == 6
 
     def test_watch_ends_with_the_workflow(self, journal: Journal, other: Journal) -> None:
         """Who waits for a workflow that is deleted learns of it, like everybody who asks."""

@@ -67,7 +67,7 @@ _NEED_THE_WORKFLOW: Final[dict[str, Callable[[Journal, WorkflowKey], object]]] =
 class EntryRules(JournalBasis):
     """Clauses J1 to J4."""
 
-    # J1: order
+    # J1 order
 
     def test_j1_begin_is_entry_one(self, journal: Journal) -> None:
         """`create` writes `Begin` as entry 1, under its nonce and at the time that it answers with."""
@@ -89,7 +89,9 @@ class EntryRules(JournalBasis):
 
         assert add(journal, second, DeadlinePassed()).first == 2
 
-    def test_j1_appends_at_once_never_share_a_position(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
+    def test_j1_appends_at_once_never_share_a_position(
+        self, journal: Journal, other: Journal, key: WorkflowKey
+    ) -> None:
         """Processes that append at once each get positions of their own, and together all of them."""
 
         def work(number: int) -> dict[int, str]:
@@ -106,7 +108,7 @@ class EntryRules(JournalBasis):
         assert [entry.position for entry in entries] == list(range(1, 2 + 6 * 12))
         assert {entry.position: entry.nonce for entry in entries[1:]} == owned
 
-    # J2: seen
+    # J2 seen
 
     def test_j2_append_tells_what_was_missed(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
         """An append answers with the entries since `seen`, its own not among them."""
@@ -185,7 +187,7 @@ class EntryRules(JournalBasis):
 
         assert [entry.position for entry in journal.read(key, after=after)] == [1, 2, 3][after:]
 
-    # J3: unknown
+    # J3 unknown
 
     @pytest.mark.parametrize("name", _NEED_THE_WORKFLOW)
     def test_j3_an_unknown_workflow_is_refused(self, journal: Journal, name: str) -> None:
@@ -249,7 +251,7 @@ class EntryRules(JournalBasis):
         with pytest.raises(UnknownWorkflowError):
             journal.definition(key.id)
 
-    # J4: time
+    # J4 time
 
     def test_j4_times_are_the_stores_own(self, journal: Journal, key: WorkflowKey) -> None:
         """Whatever time an observation comes with, it is read back with that of the store."""

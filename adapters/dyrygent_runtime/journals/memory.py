@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never
 from attrs import define, evolve, field
 
 from dyrygent_core import Attempt, Begin, Observation
-from dyrygent_core.codec import decode_observation, encode_observation
+from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import (
     Appended,
@@ -52,7 +52,7 @@ class _Record:
     lines: list[_Line]
     results: dict[Attempt, bytes] = field(factory=dict[Attempt, bytes])
     marks: dict[Attempt, Marks] = field(factory=dict[Attempt, Marks])
-    notes: dict[str, Any] = field(factory=dict[str, Any])
+    notes: dict[str, bytes] = field(factory=dict[str, bytes])
 
 
 class MemoryJournal:
@@ -189,14 +189,15 @@ class MemoryJournal:
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
+        written = {name: None if value is None else JSON_VALUES.encode(value) for name, value in notes.items()}
         with self._changed:
-            merged = {**self._record(key).notes, **notes}
-            self._record(key).notes = {name: value for name, value in merged.items() if value is not None}
+            merged = {**self._record(key).notes, **written}
+            self._record(key).notes = {name: text for name, text in merged.items() if text is not None}
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
         """See `Journal.annotations`."""
         with self._changed:
-            return dict(self._record(key).notes)
+            return {name: JSON_VALUES.decode(text) for name, text in self._record(key).notes.items()}
 
     def renew_lease(self, lease: Lease, *, ttl_ms: int) -> int:
         """See `Journal.renew_lease`."""

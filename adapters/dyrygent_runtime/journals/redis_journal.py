@@ -24,7 +24,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from dyrygent_core import Attempt, Begin, Observation
-from dyrygent_core.codec import decode_observation, encode_observation
+from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError
 from dyrygent_core.ports import (
     Appended,
@@ -222,7 +222,7 @@ class RedisJournal:
         keys = self._keys(key)
         arguments: list[Any] = [key.incarnation]
         for name, value in notes.items():
-            arguments += [name, "" if value is None else json.dumps(value, allow_nan=False)]
+            arguments += [name, b"" if value is None else JSON_VALUES.encode(value)]
         self._known(key, scripts.ANNOTATE, [keys.head, keys.notes], arguments)
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from dyrygent_core import Attempt, Begin, Observation
-from dyrygent_core.codec import decode_observation, encode_observation
+from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError
 from dyrygent_core.ports import (
     Appended,
@@ -235,13 +235,13 @@ class SqlJournal:
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
+        written = {name: None if value is None else JSON_VALUES.encode(value).decode() for name, value in notes.items()}
         with self._writing() as (connection, _):
             number = self._known(connection, key).number
-            for name, value in notes.items():
+            for name, text in written.items():
                 place = (ANNOTATIONS.c.workflow == number, ANNOTATIONS.c.name == name.encode())
                 connection.execute(delete(ANNOTATIONS).where(*place))
-                if value is not None:
-                    text = json.dumps(value, allow_nan=False)
+                if text is not None:
                     connection.execute(insert(ANNOTATIONS).values(workflow=number, name=name.encode(), value=text))
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
