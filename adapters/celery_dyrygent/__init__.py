@@ -2,5 +2,6 @@
 
 from celery_dyrygent.adapter import CeleryAdapter
 from celery_dyrygent.tasks import register_workflow_processor
+from celery_dyrygent.workflows import Workflow
 
-__all__ = ["CeleryAdapter", "register_workflow_processor"]
+__all__ = ["CeleryAdapter", "Workflow", "register_workflow_processor"]

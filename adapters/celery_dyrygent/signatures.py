@@ -1,0 +1,292 @@
+"""Reading signatures as data: what kind each is, what it holds, and what a workflow's call keeps of it.
+
+A signature is read by its keys, never by Celery's methods: `clone`, `freeze`, `from_dict` and even `app` of a chain,
+group or chord call themselves for each level of nesting, and `freeze` leaves options by which Celery would run its
+own canvas beside ours. So plain dicts, as JSON gives them back, are read in the same way.
+How the parts of a canvas belong together is decided in `canvas`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from attrs import evolve, field, frozen
+from celery.canvas import Signature
+
+from dyrygent_core import Call, Edge, UsageError
+from dyrygent_core.errors import quoted
+from dyrygent_core.refs import detach
+from dyrygent_core.workflow import Template
+
+__all__ = ["Given", "Kind", "Part", "body_of", "call_of", "chunks_of", "header_of", "kind_of", "task_id_of", "tasks_of"]
+
+Part: TypeAlias = Mapping[str, Any]
+"""A signature, or a dict with the same keys."""
+
+
+class Kind(Enum):
+    """What a signature stands for."""
+
+    TASK = auto()
+    """One message: a task, and also map and starmap, which run in one task."""
+    CHAIN = auto()
+    GROUP = auto()
+    CHORD = auto()
+    CHUNKS = auto()
+    """A group of starmaps in disguise."""
+
+
+_KINDS: Final = {
+    "chain": Kind.CHAIN,
+    "group": Kind.GROUP,
+    "chord": Kind.CHORD,
+    "celery.chain": Kind.CHAIN,
+    "celery.group": Kind.GROUP,
+    "celery.chord": Kind.CHORD,
+    "celery.chunks": Kind.CHUNKS,
+}
+"""By subtask type, and by name: map, starmap and chunks have no subtask type, and lose their class when cloned."""
+
+_MAPS: Final = ("celery.map", "celery.starmap")
+
+_OF_THE_FLOW: Final = frozenset(
+    {
+        "task_id",
+        "link",
+        "link_error",
+        "chain",
+        "chord",
+        "group_id",
+        "group_index",
+        "reply_to",
+        "root_id",
+        "parent_id",
+    }
+)
+"""Options that say what runs before and after: freezing and Celery's own canvas leave them, and we say it in edges."""
+_OF_CONTAINERS: Final = frozenset({"use_link", "interval", "max_retries", "eager", "publisher", "producer"})
+"""Options that chains and chords use up themselves."""
+_OF_THE_HEADER: Final = frozenset({"countdown", "eta"})
+"""A chord that is to run later delays its header; its body waits for that anyway."""
+_NO_OPTIONS: Final[Mapping[str, Any]] = {}
+
+
+@frozen(eq=False)
+class Given:
+    """What a part of a canvas gets from what stands around it and before it."""
+
+    args: tuple[Any, ...] = ()
+    """They come before the part's own."""
+    kwargs: Mapping[str, Any] = field(factory=dict)
+    """They win over the part's own."""
+    after: tuple[Edge | str, ...] = ()
+    """What it waits for."""
+    parent: str | None = None
+    """The node before it; None for what leads a canvas."""
+    options: Mapping[str, Any] = _NO_OPTIONS
+    """Options of the containers around it, which win over its own, as in Celery."""
+    task_id: str | None = None
+    """An id that was set on a container: that of its last task."""
+
+    def inside(self, container: Part) -> Given:
+        """Return what a chain, group or chord hands on to what leads it. An immutable one hands on nothing given."""
+        own = _options(container)
+        _refuse_links(container, own)
+        args = tuple(_args(container))
+        kwargs = _partial_kwargs(container)
+        if not container.get("immutable"):
+            args, kwargs = (*self.args, *args), {**kwargs, **self.kwargs}
+        options = {key: value for key, value in own.items() if key not in _OF_CONTAINERS}
+        named = kind_of(container) in (Kind.CHAIN, Kind.CHORD)  # a group's task id is an id of the group
+        return evolve(
+            self,
+            args=args,
+            kwargs=kwargs,
+            options=_overridden(options, self.options),
+            task_id=(self.task_id or own.get("task_id")) if named else None,
+        )
+
+    def options_of_body(self) -> Mapping[str, Any]:
+        """Return the options that a chord hands on to its body."""
+        return {key: value for key, value in self.options.items() if key not in _OF_THE_HEADER}
+
+
+def kind_of(part: object) -> Kind:
+    """Tell what a part of a canvas stands for; raises `UsageError` for what is no signature."""
+    if not isinstance(part, Mapping):
+        raise UsageError(_unsupported(part))
+    name = part.get("task")
+    if not isinstance(name, str) or not name:
+        message = (
+            f"a canvas holds a {type(part).__name__} without the name of a task under 'task', so it is no signature; "
+            f"write task.s(…), or signature('the.name')"
+        )
+        raise UsageError(message)
+    return _KINDS.get(part.get("subtask_type") or name) or _KINDS.get(name, Kind.TASK)
+
+
+def _unsupported(part: object) -> str:
+    message = (
+        f"a canvas is made of Celery's signatures, chains, groups, chords, maps and chunks, "
+        f"and {quoted(type(part).__name__)} is none of these"
+    )
+    if isinstance(part, list | tuple):
+        return f"{message}; write group([…]) or chain([…])"
+    if hasattr(part, "apply_async"):
+        return f"{message}; write .s(…) to make a signature of the task"
+    if callable(part):
+        return f"{message}; make it a task of the app, and write task.s(…)"
+    return message
+
+
+def tasks_of(container: Part) -> Sequence[Any]:
+    """Return the parts of a chain or group. A generator of them is used up by this."""
+    return _parts(container, "tasks")
+
+
+def header_of(chord: Part) -> Part:
+    """Return a chord's header as a group: Celery takes a group, a chain's tasks, a list, or one signature there."""
+    kwargs = _kwargs(chord)
+    header = kwargs.get("header")
+    if isinstance(header, Mapping):
+        kind = kind_of(header)
+        if kind is Kind.GROUP:
+            return header
+        tasks = tasks_of(header) if kind is Kind.CHAIN else [header]
+    else:
+        tasks = _parts(chord, "header")
+    return {"task": "celery.group", "kwargs": {"tasks": tasks}}
+
+
+def body_of(chord: Part) -> Any:
+    """Return a chord's body, or None."""
+    return _kwargs(chord).get("body")
+
+
+def chunks_of(chunks: Part) -> Sequence[Part]:
+    """Return the starmaps that chunks stand for, in order."""
+    kwargs = _kwargs(chunks)
+    size = kwargs.get("n")
+    if not isinstance(size, int) or size < 1:
+        message = f"chunks are of a whole number of items, at least 1, not {size!r}"
+        raise UsageError(message)
+    items = iter(_parts(chunks, "it"))
+    pieces = iter(lambda: list(islice(items, size)), [])
+    return [
+        {"task": "celery.starmap", "kwargs": {"task": kwargs.get("task"), "it": piece}, "immutable": True}
+        for piece in pieces
+    ]
+
+
+def _parts(part: Part, key: str) -> Sequence[Any]:
+    parts = _kwargs(part).get(key)
+    if isinstance(parts, Mapping):
+        return [parts]
+    if not isinstance(parts, Iterable) or isinstance(parts, str | bytes):
+        message = f"{_shown(part)} has {type(parts).__name__} as its {key!r}, where a list belongs"
+        raise UsageError(message)
+    return list(parts)
+
+
+# One task
+
+
+def task_id_of(part: Part) -> str | None:
+    """Return the task id that is set on a signature."""
+    task_id = _options(part).get("task_id")
+    return task_id or None
+
+
+def call_of(part: Part, given: Given, ids: Mapping[str, str]) -> Call:
+    """Return the call of one task, with the arguments that it is given unless it is immutable.
+
+    `ids` are options of its place in the canvas: `root_id` and `parent_id`. Nothing of the signature is shared.
+    Raises `UsageError` for callbacks, for a result among the options, and as `refs.detach` does.
+    """
+    own = _options(part)
+    _refuse_links(part, own)
+    options, references = detach(_overridden(own, given.options))
+    if references:
+        message = f"an option of {_shown(part)} is the result of another node; results may stand in arguments only"
+        raise UsageError(message)
+    return Call(part["task"], _inputs(part, given), {**options, **ids})
+
+
+def _inputs(part: Part, given: Given) -> Template:
+    args, kwargs = _args(part), _kwargs(part)
+    if part["task"] in _MAPS and "it" in kwargs:
+        kwargs = {**kwargs, "it": list(kwargs["it"])}
+    if not part.get("immutable"):
+        args, kwargs = [*given.args, *args], {**kwargs, **given.kwargs}
+    return Template.of({"args": list(args), "kwargs": dict(kwargs)})
+
+
+def _overridden(own: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge options as Celery does: the outer ones win, but never over stamps that are there already."""
+    options = {key: value for key, value in own.items() if key not in _OF_THE_FLOW}
+    if outer:
+        stamps = {"stamped_headers", *options["stamped_headers"]} if options.get("stamped_headers") else ()
+        options.update((key, value) for key, value in outer.items() if key not in stamps)
+    return options
+
+
+def _refuse_links(part: Part, options: Mapping[str, Any]) -> None:
+    if options.get("link"):
+        message = (
+            f"{_shown(part)} has a success callback (link), which a workflow does not import; add the callback as a "
+            f"node: workflow.add(callback, after=[node])"
+        )
+        raise UsageError(message)
+    if options.get("link_error"):
+        message = (
+            f"{_shown(part)} has an error callback (link_error), which a workflow does not import; add the callback "
+            f"as a node: workflow.add(errback, after=[node.failed])"
+        )
+        raise UsageError(message)
+
+
+# Fields
+
+
+def _args(part: Part) -> Sequence[Any]:
+    args = part.get("args") or ()
+    if not isinstance(args, list | tuple):
+        message = f"{_shown(part)} has {type(args).__name__} as its 'args', where a list belongs"
+        raise UsageError(message)
+    return args
+
+
+def _kwargs(part: Part) -> Mapping[str, Any]:
+    return _mapping(part, "kwargs")
+
+
+def _options(part: Part) -> Mapping[str, Any]:
+    return _mapping(part, "options")
+
+
+def _mapping(part: Part, key: str) -> Mapping[str, Any]:
+    value = part.get(key) or _NO_OPTIONS
+    if not isinstance(value, Mapping):
+        message = f"{_shown(part)} has {type(value).__name__} as its {key!r}, where a dict belongs"
+        raise UsageError(message)
+    return value
+
+
+_PARTS: Final = frozenset({"tasks", "header", "body", "kwargs"})
+
+
+def _partial_kwargs(container: Part) -> dict[str, Any]:
+    """Return the keyword arguments that a container itself was given, by `clone`, or for a chord by its maker."""
+    kwargs = _kwargs(container)
+    own = {key: value for key, value in kwargs.items() if key not in _PARTS}
+    return {**(kwargs.get("kwargs") or {}), **own}
+
+
+def _shown(part: Part) -> str:
+    kind = kind_of(part)
+    if kind is Kind.TASK:
+        return f"the task {quoted(part['task'])}"
+    return f"a {kind.name.lower()}" if isinstance(part, Signature) else f"a {kind.name.lower()} written as a dict"
