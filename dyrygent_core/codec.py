@@ -285,7 +285,9 @@ def _call_fields(call: Call, renamed: Mapping[str, str]) -> dict[str, Any]:
         "target": call.target,
         "inputs": call.inputs.value,
         "refs": _references(call.inputs.references, renamed),
-        "options": dict(call.options),
+        "options": {
+            name: renamed.get(value, value) if isinstance(value, str) else value for name, value in call.options.items()
+        },
     }
 
 

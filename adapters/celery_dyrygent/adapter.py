@@ -25,10 +25,12 @@ from dyrygent_runtime import Conductor, OnConflict, Run, Settings, start
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.settings import CHUNK
 
-__all__ = ["PROCESSOR", "CeleryAdapter", "adapter_of"]
+__all__ = ["PROCESSOR", "PROCESSOR_OPTIONS", "CeleryAdapter", "adapter_of"]
 
 PROCESSOR: Final = "workflow-processor"
 """The name of our own task, the predecessor's."""
+PROCESSOR_OPTIONS: Final = "processor_options"
+"""The annotation that holds a workflow's own options for that task."""
 _PROCESSOR_EXPIRES_S: Final = 60
 
 
@@ -88,7 +90,8 @@ class CeleryAdapter:
     def hand_over(self, key: WorkflowKey, position: int, offset: int) -> bool:
         """Let any worker's processor send the rest."""
         arguments = [key.id, key.incarnation, position, offset]
-        options = {"expires": _PROCESSOR_EXPIRES_S, "ignore_result": True}
+        chosen = self.journal.annotations(key).get(PROCESSOR_OPTIONS, {})
+        options = {"expires": _PROCESSOR_EXPIRES_S, **chosen, "ignore_result": True}
         publish_one(self.app, PROCESSOR, secrets.token_hex(16), arguments, options)
         return True
 

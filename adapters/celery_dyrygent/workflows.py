@@ -11,14 +11,17 @@ from copy import copy
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 from celery.canvas import Signature
 
 import dyrygent_core
+from celery_dyrygent.adapter import PROCESSOR_OPTIONS, adapter_of
 from celery_dyrygent.canvas import Planned, Value, leaves, plan_canvas, plan_task
+from celery_dyrygent.results import WorkflowResult
 from celery_dyrygent.tasks import registered_app
 from dyrygent_core import Call, Definition, DuplicateNodeError, Edge, NodeHandle, UsageError
 from dyrygent_core.errors import quoted
+from dyrygent_runtime import OnConflict
 
 __all__ = ["DEFAULT_DEADLINE", "Dependencies", "Workflow"]
 
@@ -119,6 +122,38 @@ class Workflow(dyrygent_core.Workflow):
             message = f"the signature has the task id {quoted(planned.id)}, and id={quoted(id)} is given; drop one"
             raise UsageError(message)
         return super().add(planned.call, id=id, **policies)
+
+    def apply_async(
+        self,
+        options: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002  # as in `start`
+        on_conflict: OnConflict | str = OnConflict.EXISTING,
+    ) -> WorkflowResult:
+        """Start the workflow on the registered app; return its result, an `AsyncResult` of Celery.
+
+        `options`: Celery's, for every task; those of a signature win over them. `id` and `on_conflict`: see
+        `dyrygent_runtime.start`.
+
+        Raises, and nothing is started: `UsageError` if no app was registered, and as `dyrygent_runtime.start`.
+        """
+        app = registered_app()
+        if app is None:
+            message = "no app runs workflows yet; call register_workflow_processor(app) where the app is made"
+            raise UsageError(message)
+        adapter = adapter_of(app)
+        run = adapter.start(self._with_options(options or {}), id=id, on_conflict=on_conflict)
+        if self.options:
+            adapter.journal.annotate(run.key, {PROCESSOR_OPTIONS: self.options})
+        return WorkflowResult(run.id, app=app)
+
+    def _with_options(self, options: Mapping[str, Any]) -> Workflow:
+        if not options:
+            return self
+        twin = copy(self)
+        merged = {node: evolve(what, options={**options, **what.options}) for node, what in self._calls.items()}
+        twin._calls = merged  # noqa: SLF001  # a copy of ourselves
+        return twin
 
     def build(self) -> tuple[Definition, tuple[Call, ...]]:
         """Return the definition as it stands, and the calls, as the core's `build` does."""
