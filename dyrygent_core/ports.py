@@ -7,6 +7,7 @@ Journal
                 is taken before anything is read.
     J2 seen     `append` gives, in one transaction, its own positions and the entries missed since `seen`. If the
                 entry at `seen` has another nonce the answer is `has_diverged`: the entries are written all the same.
+                So it is if a missed entry is of a version that this release cannot read; `read` says of which.
     J3 unknown  Everything about a workflow that is unknown, deleted, or of another incarnation is refused with
                 `UnknownWorkflowError` and creates nothing.
     J4 time     All times are the store's own, in milliseconds since the epoch; a caller gives durations only.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -62,7 +63,7 @@ class DueRules(JournalBasis):
         for key in reversed(keys):
             now_ms = journal.mark(key, [])
             journal.rest(key, in_ms=0)
-            eventually(lambda now_ms=now_ms, key=key: journal.mark(key, []) > now_ms + 1)  # type: ignore[misc]  # bound
+            eventually(partial(_is_later, journal, key, now_ms + 1))
 
         first = journal.due(limit=3, claim_ms=LATER_MS)
         rest = journal.due(limit=99, claim_ms=LATER_MS)
@@ -138,10 +139,7 @@ class DueRules(JournalBasis):
         """Of a close and an append that race, the workflow is left open by every order of the two."""
         for number in range(10):
             key = journal.create(new_workflow(f"w{number}"), nonce="n", due_in_ms=LATER_MS).key
-            at_once(
-                2,
-                lambda it, key=key: other.close(key, at=1) if it else bool(add(journal, key, Lost(Attempt("a")))),  # type: ignore[misc]  # bound
-            )
+            at_once(2, partial(_close_or_append, other, key))
             assert journal.definition(key.id).is_open
 
     # Waiting
@@ -167,7 +165,7 @@ class DueRules(JournalBasis):
                 return 0
             for after in range(1, 6):
                 ready.set()
-                eventually(lambda after=after: journal.watch(key, after=after, timeout_ms=5_000))  # type: ignore[misc]  # bound
+                eventually(partial(journal.watch, key, after=after, timeout_ms=5_000))
             return len(journal.read(key))
 
         assert at_once(2, wait_or_append)[0] == 6
@@ -185,3 +183,14 @@ class DueRules(JournalBasis):
             return True
 
         assert at_once(2, wait_or_delete) == [True, True]
+
+
+def _is_later(journal: Journal, key: WorkflowKey, ms: int) -> bool:
+    return journal.mark(key, []) > ms
+
+
+def _close_or_append(journal: Journal, key: WorkflowKey, number: int) -> None:
+    if number:
+        journal.close(key, at=1)
+    else:
+        add(journal, key, Lost(Attempt("a")))

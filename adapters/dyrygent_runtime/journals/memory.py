@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from dyrygent_core import Attempt, Begin, Observation
 from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
-from dyrygent_core.errors import UnknownWorkflowError
+from dyrygent_core.errors import UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import (
     Appended,
     Created,
@@ -19,7 +19,6 @@ from dyrygent_core.ports import (
     Lease,
     LeaseView,
     Mark,
-    MarkKind,
     Marks,
     NewWorkflow,
     Seen,
@@ -27,6 +26,7 @@ from dyrygent_core.ports import (
     WorkflowKey,
 )
 from dyrygent_runtime.journals.locks import ForkSafeCondition
+from dyrygent_runtime.journals.marking import marked
 
 __all__ = ["MemoryJournal"]
 
@@ -96,7 +96,11 @@ class MemoryJournal:
             record, now_ms = self._record(key), self._clock()
             before = len(record.lines)
             has_diverged = _nonce_at(record, seen.position) != seen.nonce
-            missed = () if has_diverged else _entries(record, seen.position)
+            missed: tuple[Entry, ...] = ()
+            try:
+                missed = () if has_diverged else _entries(record, seen.position)
+            except UnsupportedVersionError:
+                has_diverged = True
             record.lines += [_Line(nonce, encode_observation(it), now_ms) for it in observations]
             for attempt, value in (results or {}).items():
                 record.results.setdefault(attempt, value)
@@ -124,7 +128,7 @@ class MemoryJournal:
         """See `Journal.calls`."""
         with self._changed:
             calls = self._record(key).workflow.calls
-            return {number: calls[number] for number in numbers if number < len(calls)}
+            return {number: calls[number] for number in numbers if 0 <= number < len(calls)}
 
     def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
         """See `Journal.results`."""
@@ -139,7 +143,7 @@ class MemoryJournal:
             record = self._records.get(key.id)
             if record is not None and record.workflow.key == key:
                 for mark in marks:
-                    record.marks[mark.attempt] = _marked(record.marks.get(mark.attempt, Marks()), mark, now_ms)
+                    record.marks[mark.attempt] = marked(record.marks.get(mark.attempt, Marks()), mark, now_ms)
             return now_ms
 
     def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
@@ -252,15 +256,3 @@ def _nonce_at(record: _Record, position: int) -> str | None:
     if not position:
         return ""
     return record.lines[position - 1].nonce if position <= len(record.lines) else None
-
-
-def _marked(before: Marks, mark: Mark, now_ms: int) -> Marks:
-    match mark.kind:
-        case MarkKind.SENT:
-            return evolve(before, sent=before.sent + 1, sent_ms=now_ms)
-        case MarkKind.STARTED:
-            return evolve(before, started_ms=now_ms, worker=mark.worker, boot=mark.boot)
-        case MarkKind.CLEARED:
-            return evolve(before, started_ms=None, worker="", boot="")
-        case _:
-            assert_never(mark.kind)

@@ -20,7 +20,21 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ANNOTATE", "APPEND", "CLOSE", "CREATE", "DELETE", "DUE", "LEASE", "MARK", "REMIND", "REST"]
+__all__ = [
+    "ANNOTATE",
+    "APPEND",
+    "CALLS",
+    "CLAIM",
+    "CLOSE",
+    "CREATE",
+    "DELETE",
+    "DUE",
+    "LEASE",
+    "LEASES",
+    "MARK",
+    "REMIND",
+    "REST",
+]
 
 _NOW: Final = """
 local t = redis.call('TIME')
@@ -31,13 +45,25 @@ _KNOWN: Final = """
 if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[1] then return {'unknown'} end
 """
 
-# KEYS h e due c  ARGV incarnation id digest definition nonce begin member due_in
+# KEYS h c  ARGV expire, then (number call) ...; gives 0 if the id is taken
+CALLS: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', KEYS[2], ARGV[1])
+return 1
+"""
+
+# KEYS h e due c  ARGV incarnation id digest definition nonce begin member due_in number_of_calls
+# Gives what is stored now; no time if the calls are not there, since the id was taken when they were to be written.
 CREATE: Final = (
     _NOW
     + """
 local stored = redis.call('HMGET', KEYS[1], 'incarnation', 'digest', 'created')
-if stored[1] == ARGV[1] then redis.call('PERSIST', KEYS[4]) end
-if stored[1] then return {stored[1], stored[2], stored[3]} end
+if stored[1] then
+    if stored[1] ~= ARGV[1] then redis.call('DEL', KEYS[4]) end
+    return stored
+end
+if redis.call('HLEN', KEYS[4]) ~= tonumber(ARGV[9]) then return {ARGV[1], ARGV[3], false} end
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[1], 'id', ARGV[2], 'digest', ARGV[3], 'definition', ARGV[4],
     'created', now)
 redis.call('RPUSH', KEYS[2], cjson.encode({ARGV[5], now, ARGV[6]}))
@@ -99,13 +125,27 @@ return now
 """
 )
 
-# KEYS due  ARGV limit claim
+# KEYS due  ARGV limit; gives members and due times
 DUE: Final = (
     _NOW
     + """
-local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
-for _, member in ipairs(found) do redis.call('ZADD', KEYS[1], now + ARGV[2], member) end
-return {now, found}
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+"""
+)
+
+# KEYS due  ARGV claim, then members; gives those that still are due, and so were claimed
+CLAIM: Final = (
+    _NOW
+    + """
+local claimed = {}
+for i = 2, #ARGV do
+    local due = redis.call('ZSCORE', KEYS[1], ARGV[i])
+    if due and tonumber(due) <= now then
+        redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
+        claimed[#claimed + 1] = ARGV[i]
+    end
+end
+return {now, claimed}
 """
 )
 
@@ -145,7 +185,7 @@ return {'ok', redis.call('HEXISTS', KEYS[1], 'closed')}
 DELETE: Final = """
 if redis.call('HGET', KEYS[3], 'incarnation') ~= ARGV[1] then return 0 end
 redis.call('ZREM', KEYS[1], ARGV[2])
-for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 3, #KEYS do redis.call('UNLINK', KEYS[i]) end
 redis.call('PUBLISH', KEYS[2], 0)
 return 1
 """
@@ -162,7 +202,7 @@ return {'ok'}
 """
 )
 
-# KEYS leases  ARGV name ttl lease
+# KEYS leases  ARGV name ttl lease day; the key lives until its last lease has been over for a day
 LEASE: Final = (
     _NOW
     + """
@@ -170,6 +210,25 @@ local text = redis.call('HGET', KEYS[1], ARGV[1])
 local before = text and cjson.decode(text) or nil
 local previous = before and {before[1], before[2]} or cjson.null
 redis.call('HSET', KEYS[1], ARGV[1], cjson.encode({ARGV[3], now, now + ARGV[2], previous}))
+redis.call('PEXPIRE', KEYS[1], math.max(redis.call('PTTL', KEYS[1]), ARGV[2] + ARGV[4]))
 return now
+"""
+)
+
+# KEYS leases  ARGV day; drops leases that have been over for so long
+LEASES: Final = (
+    _NOW
+    + """
+local stored = redis.call('HGETALL', KEYS[1])
+local kept = {}
+for i = 1, #stored, 2 do
+    if cjson.decode(stored[i + 1])[3] < now - ARGV[1] then
+        redis.call('HDEL', KEYS[1], stored[i])
+    else
+        kept[#kept + 1] = stored[i]
+        kept[#kept + 1] = stored[i + 1]
+    end
+end
+return {now, kept}
 """
 )

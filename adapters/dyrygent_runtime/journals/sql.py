@@ -2,38 +2,21 @@
 
 Each call is one transaction. One that writes about a workflow first takes the workflow's own lock, an update of its
 row; on SQLite that is the database's single write lock, taken at BEGIN. All times are the database's.
-SQLite runs in WAL mode with `synchronous=FULL`: an append that was answered is on the disk.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    NullPool,
-    Row,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from attrs import asdict
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from dyrygent_core import Attempt, Begin, Observation
 from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
-from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError
+from dyrygent_core.errors import UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import (
     Appended,
     Created,
@@ -42,20 +25,21 @@ from dyrygent_core.ports import (
     Lease,
     LeaseView,
     Mark,
-    MarkKind,
     Marks,
     NewWorkflow,
     Seen,
     StoredWorkflow,
     WorkflowKey,
 )
+from dyrygent_runtime.journals.marking import marked
+from dyrygent_runtime.journals.sql_connection import NOW_MS, SqlConnection
 from dyrygent_runtime.journals.sql_tables import (
     ANNOTATIONS,
     CALLS,
+    DEFINITIONS,
     ENTRIES,
     LEASES,
     MARKS,
-    METADATA,
     OF_WORKFLOW,
     RESULTS,
     WORKFLOWS,
@@ -64,24 +48,22 @@ from dyrygent_runtime.journals.sql_tables import (
 __all__ = ["SqlJournal"]
 
 _DAY_MS: Final = 86_400_000
-_BUSY_S: Final = 30
 _MOST_PARAMETERS: Final = 500
 """In one statement; SQLite takes 32,766, older ones 999."""
 _FIRST_WATCH_S: Final = 0.01
 _LONGEST_WATCH_S: Final = 0.5
-_NOW: Final[ColumnElement[int]] = literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
 
 
 class SqlJournal:
     """Keeps workflows in a SQL database: `sqlite:///path`. Tables are made when first needed.
 
-    Connections are opened for each call and closed after it, so none crosses a fork.
+    Connections are opened when needed, in each process its own. Raises `UsageError` for another database, and for
+    SQLite's memory.
     """
 
     def __init__(self, url: str, namespace: str = "dyrygent") -> None:
-        self._url = url
+        self._database = SqlConnection(url)
         self._namespace = namespace
-        self._of_process: tuple[int, Engine] | None = None
 
     def __repr__(self) -> str:
         return f"<SqlJournal {self._namespace!r}>"
@@ -93,7 +75,7 @@ class SqlJournal:
 
     def create(self, workflow: NewWorkflow, *, nonce: str, due_in_ms: int) -> Created:
         """See `Journal.create`."""
-        with self._writing() as (connection, now_ms):
+        with self._database.writing() as (connection, now_ms):
             row = self._find(connection, workflow.key.id)
             if row is not None:
                 key = WorkflowKey(workflow.key.id, row.incarnation)
@@ -103,12 +85,12 @@ class SqlJournal:
                 "id": workflow.key.id.encode(),
                 "incarnation": workflow.key.incarnation,
                 "digest": workflow.digest,
-                "definition": workflow.definition,
                 "created_ms": now_ms,
                 "length": 1,
                 "due_ms": now_ms + due_in_ms,
             }
             (number,) = connection.execute(insert(WORKFLOWS).values(values)).inserted_primary_key or (0,)
+            connection.execute(insert(DEFINITIONS).values(workflow=number, definition=workflow.definition))
             connection.execute(insert(ENTRIES), _entry_rows(number, 1, nonce, now_ms, [Begin()]))
             calls = [{"workflow": number, "node": node, "call": call} for node, call in enumerate(workflow.calls)]
             if calls:
@@ -125,34 +107,35 @@ class SqlJournal:
         results: Mapping[Attempt, bytes] | None = None,
     ) -> Appended:
         """See `Journal.append`."""
-        with self._writing() as (connection, now_ms):
+        with self._database.writing() as (connection, now_ms):
             row = self._known(connection, key)
             first = row.length + 1
-            has_diverged = not self._agrees(connection, row.number, seen)
-            missed = () if has_diverged else _read(connection, row.number, seen.position)
+            missed = _missed(connection, row, seen)
             if observations:
                 connection.execute(insert(ENTRIES), _entry_rows(row.number, first, nonce, now_ms, observations))
-            self._insert_results(connection, row.number, results or {})
+            _insert_results(connection, row.number, results or {})
             connection.execute(
                 update(WORKFLOWS)
                 .where(WORKFLOWS.c.number == row.number)
                 .values(length=row.length + len(observations), due_ms=func.coalesce(WORKFLOWS.c.due_ms, now_ms))
             )
-            return Appended(first, now_ms, missed, has_diverged)
+            return Appended(first, now_ms, missed or (), has_diverged=missed is None)
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
         """See `Journal.read`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return _read(connection, self._known(connection, key).number, after)
 
     def definition(self, workflow_id: str) -> StoredWorkflow:
         """See `Journal.definition`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = self._find(connection, workflow_id)
-        if row is None:
-            raise UnknownWorkflowError(workflow_id)
+            if row is None:
+                raise UnknownWorkflowError(workflow_id)
+            place = DEFINITIONS.c.workflow == row.number
+            definition = connection.execute(select(DEFINITIONS.c.definition).where(place)).scalar_one()
         key = WorkflowKey(workflow_id, row.incarnation)
-        return StoredWorkflow(key, row.digest, row.definition, row.due_ms is not None, row.created_ms)
+        return StoredWorkflow(key, row.digest, definition, row.due_ms is not None, row.created_ms)
 
     def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `Journal.calls`."""
@@ -165,35 +148,32 @@ class SqlJournal:
 
     def mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
         """See `Journal.mark`."""
-        with self._writing() as (connection, now_ms):
+        with self._database.hinting() as (connection, now_ms):
             row = self._find(connection, key.id)
             if row is None or row.incarnation != key.incarnation:
                 return now_ms
-            for mark in marks:
-                self._mark(connection, row.number, mark, now_ms)
+            _set_marks(connection, row.number, marks, now_ms)
             return now_ms
 
     def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
         """See `Journal.marks`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             number = self._known(connection, key).number
             rows = connection.execute(select(MARKS).where(MARKS.c.workflow == number)).all()
-        return {
-            _attempt(row.attempt): Marks(row.sent, row.sent_ms, row.started_ms, row.worker, row.boot) for row in rows
-        }
+        return {_attempt(row.attempt): _marks(row) for row in rows}
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
         """See `Journal.due`."""
         overdue = (
             select(WORKFLOWS.c.number, WORKFLOWS.c.id, WORKFLOWS.c.incarnation)
-            .where(WORKFLOWS.c.namespace == self._name, WORKFLOWS.c.due_ms <= _NOW)
+            .where(WORKFLOWS.c.namespace == self._name, WORKFLOWS.c.due_ms <= NOW_MS)
             .order_by(WORKFLOWS.c.due_ms)
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             if connection.execute(overdue.limit(1)).first() is None:
                 return ()  # an idle sweeper takes no lock
-        with self._writing() as (connection, now_ms):
+        with self._database.hinting() as (connection, now_ms):
             rows = connection.execute(overdue).all()
             for row in rows:
                 claimed = update(WORKFLOWS).where(WORKFLOWS.c.number == row.number)
@@ -202,21 +182,21 @@ class SqlJournal:
 
     def rest(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.rest`."""
-        with self._writing() as (connection, now_ms):
+        with self._database.hinting() as (connection, now_ms):
             row = self._known(connection, key)
             if row.due_ms is not None:
                 self._set_due(connection, row, now_ms + in_ms)
 
     def remind(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.remind`."""
-        with self._writing() as (connection, now_ms):
+        with self._database.hinting() as (connection, now_ms):
             row = self._known(connection, key)
             if row.due_ms is not None and row.due_ms > now_ms + in_ms:
                 self._set_due(connection, row, now_ms + in_ms)
 
     def close(self, key: WorkflowKey, *, at: int) -> bool:
         """See `Journal.close`."""
-        with self._writing() as (connection, _):
+        with self._database.writing() as (connection, _):
             row = self._known(connection, key)
             if row.length != at:
                 return row.due_ms is None
@@ -225,7 +205,7 @@ class SqlJournal:
 
     def delete(self, key: WorkflowKey) -> None:
         """See `Journal.delete`."""
-        with self._writing() as (connection, _):
+        with self._database.writing() as (connection, _):
             row = self._find(connection, key.id)
             if row is None or row.incarnation != key.incarnation:
                 return
@@ -236,7 +216,7 @@ class SqlJournal:
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
         written = {name: None if value is None else JSON_VALUES.encode(value).decode() for name, value in notes.items()}
-        with self._writing() as (connection, _):
+        with self._database.writing() as (connection, _):
             number = self._known(connection, key).number
             for name, text in written.items():
                 place = (ANNOTATIONS.c.workflow == number, ANNOTATIONS.c.name == name.encode())
@@ -246,7 +226,7 @@ class SqlJournal:
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
         """See `Journal.annotations`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             number = self._known(connection, key).number
             rows = connection.execute(select(ANNOTATIONS).where(ANNOTATIONS.c.workflow == number)).all()
         return {row.name.decode(): json.loads(row.value) for row in rows}
@@ -258,7 +238,7 @@ class SqlJournal:
             LEASES.c.worker == lease.worker.encode(),
             LEASES.c.boot == lease.boot,
         )
-        with self._writing() as (connection, now_ms):
+        with self._database.hinting() as (connection, now_ms):
             before = connection.execute(select(LEASES).where(*place)).first()
             values = {"names": _names(lease), "renewed_ms": now_ms, "expires_ms": now_ms + ttl_ms}
             if before is None:
@@ -273,8 +253,8 @@ class SqlJournal:
 
     def leases(self) -> tuple[tuple[LeaseView, ...], int]:
         """See `Journal.leases`."""
-        with self._reading() as connection:
-            now_ms = int(connection.execute(select(_NOW)).scalar_one())
+        with self._database.reading() as connection:
+            now_ms = int(connection.execute(select(NOW_MS)).scalar_one())
             fresh = (LEASES.c.namespace == self._name, LEASES.c.expires_ms >= now_ms - _DAY_MS)
             rows = connection.execute(select(LEASES).where(*fresh)).all()
         return tuple(map(_lease_view, rows)), now_ms
@@ -284,7 +264,7 @@ class SqlJournal:
         end = time.monotonic() + timeout_ms / 1000
         pause = _FIRST_WATCH_S
         while True:
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 if self._known(connection, key).length > after:
                     return True
             left = end - time.monotonic()
@@ -295,44 +275,11 @@ class SqlJournal:
 
     def dispose(self) -> None:
         """Close this process's connections."""
-        if self._of_process is not None and self._of_process[0] == os.getpid():
-            self._of_process[1].dispose()
-        self._of_process = None
-
-    # Transactions
+        self._database.dispose()
 
     @property
     def _name(self) -> bytes:
         return self._namespace.encode()
-
-    @contextmanager
-    def _reading(self) -> Generator[Connection]:
-        """Give a connection with one consistent view."""
-        with _translated(), self._engine().connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Generator[tuple[Connection, int]]:
-        """Give a connection that holds the write lock, and the database's time under that lock."""
-        with _translated(), self._engine().connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection, int(connection.execute(select(_NOW)).scalar_one())
-            connection.commit()
-
-    def _engine(self) -> Engine:
-        pid = os.getpid()
-        if self._of_process is None or self._of_process[0] != pid:
-            engine = create_engine(self._url, poolclass=NullPool, connect_args={"timeout": _BUSY_S})
-            event.listen(engine, "connect", _configure)
-            with engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                METADATA.create_all(connection)
-                connection.commit()
-            self._of_process = (pid, engine)
-        return self._of_process[1]
-
-    # Rows
 
     def _find(self, connection: Connection, workflow_id: str) -> Row[Any] | None:
         place = (WORKFLOWS.c.namespace == self._name, WORKFLOWS.c.id == workflow_id.encode())
@@ -344,35 +291,6 @@ class SqlJournal:
             raise UnknownWorkflowError(key.id)
         return row
 
-    def _agrees(self, connection: Connection, number: int, seen: Seen) -> bool:
-        if not seen.position:
-            return True
-        place = (ENTRIES.c.workflow == number, ENTRIES.c.position == seen.position)
-        return connection.execute(select(ENTRIES.c.nonce).where(*place)).scalar() == seen.nonce
-
-    def _insert_results(self, connection: Connection, number: int, results: Mapping[Attempt, bytes]) -> None:
-        for attempt, value in results.items():
-            place = (RESULTS.c.workflow == number, RESULTS.c.attempt == _field(attempt))
-            if connection.execute(select(RESULTS.c.workflow).where(*place)).first() is None:
-                connection.execute(insert(RESULTS).values(workflow=number, attempt=_field(attempt), value=value))
-
-    def _mark(self, connection: Connection, number: int, mark: Mark, now_ms: int) -> None:
-        place = (MARKS.c.workflow == number, MARKS.c.attempt == _field(mark.attempt))
-        match mark.kind:
-            case MarkKind.SENT:
-                values: dict[str, Any] = {"sent": MARKS.c.sent + 1, "sent_ms": now_ms}
-            case MarkKind.STARTED:
-                values = {"started_ms": now_ms, "worker": mark.worker, "boot": mark.boot}
-            case MarkKind.CLEARED:
-                values = {"started_ms": None, "worker": "", "boot": ""}
-            case _:
-                assert_never(mark.kind)
-        if connection.execute(update(MARKS).where(*place).values(values)).rowcount:
-            return
-        fresh = {"workflow": number, "attempt": _field(mark.attempt), "sent": 0, "worker": "", "boot": ""}
-        connection.execute(insert(MARKS).values(fresh))
-        connection.execute(update(MARKS).where(*place).values(values))
-
     def _set_due(self, connection: Connection, row: Row[Any], due_ms: int | None) -> None:
         connection.execute(update(WORKFLOWS).where(WORKFLOWS.c.number == row.number).values(due_ms=due_ms))
 
@@ -382,39 +300,13 @@ class SqlJournal:
         """Read the values of these names, a few hundred at a time."""
         found: dict[Any, bytes] = {}
         names = list(wanted)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             number = self._known(connection, key).number
             for start in range(0, len(names), _MOST_PARAMETERS):
                 chunk = names[start : start + _MOST_PARAMETERS]
                 rows = connection.execute(select(name, value).where(table.c.workflow == number, name.in_(chunk)))
                 found.update({wanted[row[0]]: row[1] for row in rows})
         return found
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    """Turn the database's transport errors into ours."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, IntegrityError) as problem:
-        raise _unavailable(problem) from problem
-    except DBAPIError as problem:
-        if problem.connection_invalidated:
-            raise _unavailable(problem) from problem
-        raise
-
-
-def _unavailable(problem: DBAPIError) -> JournalUnavailableError:
-    return JournalUnavailableError(f"the database cannot be used now: {problem.orig}")
-
-
-def _configure(connection: Any, _: Any) -> None:
-    """Let SQLAlchemy, not the driver, begin transactions; make commits durable, and readers not wait for writers."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
 
 
 def _entry_rows(
@@ -436,6 +328,69 @@ def _read(connection: Connection, number: int, after: int) -> tuple[Entry, ...]:
     place = (ENTRIES.c.workflow == number, ENTRIES.c.position > after)
     rows = connection.execute(select(ENTRIES).where(*place).order_by(ENTRIES.c.position))
     return tuple(Entry(row.position, row.nonce, decode_observation(row.observation, row.at_ms)) for row in rows)
+
+
+def _missed(connection: Connection, row: Row[Any], seen: Seen) -> tuple[Entry, ...] | None:
+    """Read what comes after `seen`; None if that is not what stands here, or cannot be read by this release."""
+    if seen.position > row.length:
+        return None
+    if seen.position:
+        place = (ENTRIES.c.workflow == row.number, ENTRIES.c.position == seen.position)
+        if connection.execute(select(ENTRIES.c.nonce).where(*place)).scalar() != seen.nonce:
+            return None
+    if seen.position == row.length:
+        return ()
+    try:
+        return _read(connection, row.number, seen.position)
+    except UnsupportedVersionError:
+        return None
+
+
+def _insert_results(connection: Connection, number: int, results: Mapping[Attempt, bytes]) -> None:
+    values = {_field(attempt): value for attempt, value in results.items()}
+    for chunk in _chunks(list(values)):
+        place = (RESULTS.c.workflow == number, RESULTS.c.attempt.in_(chunk))
+        known = set(connection.execute(select(RESULTS.c.attempt).where(*place)).scalars())
+        rows = [{"workflow": number, "attempt": it, "value": values[it]} for it in chunk if it not in known]
+        if rows:
+            connection.execute(insert(RESULTS), rows)
+
+
+def _set_marks(connection: Connection, number: int, marks: Sequence[Mark], now_ms: int) -> None:
+    attempts = list(dict.fromkeys(_field(mark.attempt) for mark in marks))
+    before: dict[bytes, Marks] = {}
+    for chunk in _chunks(attempts):
+        place = (MARKS.c.workflow == number, MARKS.c.attempt.in_(chunk))
+        before |= {row.attempt: _marks(row) for row in connection.execute(select(MARKS).where(*place))}
+    after = dict(before)
+    for mark in marks:
+        name = _field(mark.attempt)
+        after[name] = marked(after.get(name, Marks()), mark, now_ms)
+    rows = [{"in_workflow": number, "of_attempt": name, **asdict(it)} for name, it in after.items()]
+    old = [row for row in rows if row["of_attempt"] in before]
+    if old:
+        connection.execute(_UPDATE_MARKS, old)
+    if len(rows) > len(old):
+        connection.execute(_INSERT_MARKS, [row for row in rows if row["of_attempt"] not in before])
+
+
+_MARKED: Final[dict[str, Any]] = {name: bindparam(name) for name in ("sent", "sent_ms", "started_ms", "worker", "boot")}
+_INSERT_MARKS: Final = insert(MARKS).values(
+    workflow=bindparam("in_workflow"), attempt=bindparam("of_attempt"), **_MARKED
+)
+_UPDATE_MARKS: Final = (
+    update(MARKS)
+    .where(MARKS.c.workflow == bindparam("in_workflow"), MARKS.c.attempt == bindparam("of_attempt"))
+    .values(**_MARKED)
+)
+
+
+def _marks(row: Row[Any]) -> Marks:
+    return Marks(row.sent, row.sent_ms, row.started_ms, row.worker, row.boot)
+
+
+def _chunks(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (names[start : start + _MOST_PARAMETERS] for start in range(0, len(names), _MOST_PARAMETERS))
 
 
 def _field(attempt: Attempt) -> bytes:

@@ -10,7 +10,18 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
-__all__ = ["ANNOTATIONS", "CALLS", "ENTRIES", "LEASES", "MARKS", "METADATA", "OF_WORKFLOW", "RESULTS", "WORKFLOWS"]
+__all__ = [
+    "ANNOTATIONS",
+    "CALLS",
+    "DEFINITIONS",
+    "ENTRIES",
+    "LEASES",
+    "MARKS",
+    "METADATA",
+    "OF_WORKFLOW",
+    "RESULTS",
+    "WORKFLOWS",
+]
 
 METADATA: Final = MetaData()
 
@@ -40,7 +51,6 @@ WORKFLOWS: Final = Table(
     Column("id", LargeBinary(_NAME_BYTES), nullable=False),
     Column("incarnation", String(_INCARNATION_CHARACTERS), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("definition", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("length", Integer, nullable=False),
     Column("due_ms", BigInteger),
@@ -49,6 +59,8 @@ WORKFLOWS: Final = Table(
     sqlite_autoincrement=True,  # a number is never used again, so no late write can reach another workflow
 )
 
+# Apart from its workflow's row, which each append rewrites whole.
+DEFINITIONS: Final = _of("definitions", Column("definition", LargeBinary, nullable=False))
 ENTRIES: Final = _of(
     "entries",
     Column("position", Integer, primary_key=True, autoincrement=False),
@@ -81,7 +93,7 @@ ANNOTATIONS: Final = _of(
     Column("value", Text, nullable=False),
 )
 
-OF_WORKFLOW: Final = (ENTRIES, CALLS, RESULTS, MARKS, ANNOTATIONS)
+OF_WORKFLOW: Final = (DEFINITIONS, ENTRIES, CALLS, RESULTS, MARKS, ANNOTATIONS)
 
 LEASES: Final = Table(
     "dyrygent_leases",
