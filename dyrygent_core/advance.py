@@ -16,8 +16,8 @@ No clock, no chance, no I/O: retry delays are counted from the time that the jou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Mapping
+from typing import Final, assert_never
 
 from attrs import evolve
 
@@ -37,20 +37,14 @@ from dyrygent_core.observations import (
     Skipped,
     Succeeded,
 )
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, Effect
+from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect
 from dyrygent_core.state import FIRST_TRY, State, Tries
 from dyrygent_core.statuses import Status
 
 __all__ = ["advance"]
 
-_COLUMN = {
-    Status.SUCCEEDED: 0,
-    Status.FAILED: 1,
-    Status.UPSTREAM_FAILED: 3,
-    Status.CANCELLED: 4,
-    Status.SKIPPED: 5,
-}
-_ALLOWED_FAILED = 2
+_COLUMN: Final = {Status[name]: column for column, name in enumerate(OUTCOME_COLUMNS) if name in Status.__members__}
+_ALLOWED_FAILED: Final = OUTCOME_COLUMNS.index("allowed FAILED")
 
 
 def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> tuple[State, tuple[Attempt, ...]]:
@@ -82,9 +76,10 @@ class _Step:
         self.graph = state.graph
         self.sparse = state.sparse
         self.in_flight = state.in_flight
-        self.tries = dict(state.sparse.tries) if state.sparse.tries else {}
-        self.due_ms = dict(state.sparse.due_ms) if state.sparse.due_ms else {}
+        self.tries: Mapping[int, Tries] = state.sparse.tries
+        self.due_ms: Mapping[int, int] = state.sparse.due_ms
         self.cells = cells.Cells(state.pages, state.graph.page_bits, state.sparse.blocks)
+        self._owned: tuple[dict[int, Tries], dict[int, int]] | None = None
         self.runnable: list[int] = []
         self.has_changed = False
 
@@ -118,7 +113,7 @@ class _Step:
             return self.old
         pages, blocks = self.cells.freeze()
         sparse = self.sparse
-        if (blocks, self.tries, self.due_ms) != (sparse.blocks, sparse.tries, sparse.due_ms):
+        if self._owned is not None or blocks is not sparse.blocks:
             sparse = evolve(sparse, blocks=blocks, tries=self.tries, due_ms=self.due_ms)
         return State(self.graph, pages, sparse, self.in_flight)
 
@@ -139,7 +134,7 @@ class _Step:
         self.has_changed = True
         self.sparse = evolve(self.sparse, is_cancelled=is_cancelled, is_past_deadline=is_past_deadline)
         self.cells.replace(cells.cancel_waiting(self.cells.snapshot()))
-        self.due_ms.clear()
+        self._own_maps()[1].clear()
 
     def _is_finished(self) -> bool:
         return (self.sparse.has_begun or self.sparse.is_ending) and not self.in_flight and not self.due_ms
@@ -172,11 +167,11 @@ class _Step:
         elif failed.is_final or tries.failures + 1 >= policy.max_attempts:
             self._settle(node, Status.FAILED)
         else:
-            self.tries[node] = Tries(tries.number + 1, tries.losses)
+            self._own_maps()[0][node] = Tries(tries.number + 1, tries.losses)
             delay_ms = policy.retry.delay_after_ms(tries.failures + 1)
             if delay_ms:
                 self.cells.settle(node, Status.READY)
-                self.due_ms[node] = failed.at_ms + delay_ms
+                self._own_maps()[1][node] = failed.at_ms + delay_ms
             else:
                 self._run(node)
 
@@ -188,7 +183,7 @@ class _Step:
         elif policy.on_loss is OnLoss.FAIL or tries.losses + 1 >= policy.max_losses:
             self._settle(node, Status.FAILED)
         else:
-            self.tries[node] = Tries(tries.number + 1, tries.losses + 1)
+            self._own_maps()[0][node] = Tries(tries.number + 1, tries.losses + 1)
             self._run(node)
 
     def _retry_due(self, attempt: Attempt) -> None:
@@ -196,8 +191,16 @@ class _Step:
         if node is None:
             return
         self.has_changed = True
-        del self.due_ms[node]
+        del self._own_maps()[1][node]
         self._run(node)
+
+    def _own_maps(self) -> tuple[dict[int, Tries], dict[int, int]]:
+        """Give the side maps to write to: copied once in a step, and only if it writes."""
+        if self._owned is None:
+            self._owned = dict(self.tries), dict(self.due_ms)
+            self.tries = self._owned[0]
+            self.due_ms = self._owned[1]
+        return self._owned
 
     def _run(self, node: int) -> None:
         self.cells.settle(node, Status.SCHEDULED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
 import attrs
 
@@ -215,7 +215,10 @@ def _edge(edge: Edge, graph: Graph) -> int | list[Any]:
 
 
 def _read_edge(edge: int | list[Any], ids: Sequence[str]) -> Edge:
-    return Edge(ids[edge]) if isinstance(edge, int) else Edge(ids[edge[0]], edge[1])
+    if isinstance(edge, int):
+        return Edge(ids[edge])
+    number: int = edge[0]
+    return Edge(ids[number], edge[1])
 
 
 _PLAIN_NODE: Final = Node("plain")
@@ -325,12 +328,13 @@ def _dumps(fields: Mapping[str, Any]) -> str:
 
 def _loads(data: str | bytes, what: str) -> dict[str, Any]:
     try:
-        fields = json.loads(data)
+        written: Any = json.loads(data)
     except ValueError:
         message = f"{what} is not JSON"
         raise UnsupportedVersionError(message) from None
-    _check_version(fields.get("v") if isinstance(fields, dict) else None, what)
-    return fields  # type: ignore[no-any-return]  # checked on the line above
+    fields = cast("dict[str, Any]", written) if isinstance(written, dict) else {}
+    _check_version(fields.get("v"), what)
+    return fields
 
 
 def _check_version(version: object, what: str) -> None:

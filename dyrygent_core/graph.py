@@ -26,6 +26,8 @@ MAX_NODES: Final = 1_000_000
 """Most nodes of one graph; the runtime accepts fewer."""
 MAX_ID_CHARACTERS: Final = 255
 
+_MOST_SHOWN: Final = 3
+
 _Member = TypeVar("_Member", bound=Enum)
 
 
@@ -146,7 +148,7 @@ class Node:
         if conditional is not None:
             message = (
                 f"node {quoted(self.id)}: {self.trigger.value!r} looks at all dependencies together, so the edge from "
-                f"{quoted(conditional.node)} cannot have the condition {conditional.condition.value!r}; drop one of them"  # type: ignore[union-attr]
+                f"{quoted(conditional.node)} cannot have a condition of its own; drop one of the two"
             )
             raise UsageError(message)
 
@@ -202,7 +204,7 @@ class Graph:
                 children[number_of[parent]].append(number)
                 rows[number_of[parent]].append(declared[at].row(edge))
         pages, blocks = cells.initial([len(node.depends_on) for node in ordered])
-        self.__attrs_init__(
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # attrs makes it
             nodes=ordered,
             deadline_ms=deadline_ms,
             numbers={node.id: number for number, node in enumerate(ordered)},
@@ -229,8 +231,8 @@ class Graph:
 
     def __repr__(self) -> str:
         edges = sum(map(len, self.successors))
-        shown = ", ".join(repr(node.id) for node in self.nodes[:3])
-        return f"<Graph of {len(self)} nodes, {edges} edges: {shown}{', …' if len(self) > 3 else ''}>"
+        shown = ", ".join(quoted(node.id) for node in self.nodes[:_MOST_SHOWN])
+        return f"<Graph of {len(self)} nodes, {edges} edges: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
 
     def node(self, node_id: str) -> Node:
         """Return the node with this id; raises `UnknownNodeError`."""

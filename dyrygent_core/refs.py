@@ -8,8 +8,8 @@ Walks are iterative: arguments may be nested as deeply as the serialiser can bea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn, TypeAlias
+from collections.abc import Callable, Mapping, Sequence, Sized
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
@@ -19,6 +19,9 @@ __all__ = ["NO_DEFAULT", "NO_VALUE", "Default", "Key", "Reference", "ResultRef",
 
 Key: TypeAlias = str | int
 """A key of a mapping, or an index into a sequence."""
+
+
+_Container: TypeAlias = "list[Any] | tuple[Any, ...] | dict[Any, Any]"
 
 
 class _NoValue:
@@ -57,7 +60,7 @@ class ResultRef:
 
     def __getitem__(self, key: Key) -> ResultRef:
         """Pick an item or a key of the result."""
-        if isinstance(key, bool) or not isinstance(key, str | int):
+        if not _is_key(key):
             message = (
                 f"the result of {quoted(self.node)} is not known yet, so it can be indexed by str and int only, "
                 f"not by {type(key).__name__}; do the rest in a task"
@@ -75,6 +78,10 @@ class ResultRef:
     def default(self, value: Any) -> ResultRef:  # a payload
         """Use `value` where the node has no result: it was skipped, or failed and that is allowed."""
         return evolve(self, fallback=Default(value))
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str | int) and not isinstance(key, bool)
 
 
 @frozen
@@ -109,15 +116,16 @@ def detach(value: Any) -> tuple[Any, tuple[Reference, ...]]:  # a payload
             continue
         if not isinstance(item, list | tuple | dict):
             continue
-        if id(item) in inside:
+        container: _Container = item  # pyright: ignore[reportUnknownVariableType]  # narrowed from Any
+        if id(container) in inside:
             message = f"the arguments contain themselves at {_shown(at)}; only trees can be written down"
             raise UsageError(message)
         if len(at) > MAX_NESTING:
             message = f"the arguments are nested more than {MAX_NESTING} levels deep; pass flatter ones"
             raise UsageError(message)
-        copy = _copied(item, at)
+        copy = _copied(container, at)
         holder[key] = copy
-        deeper = inside | {id(item)} if copy else inside
+        deeper = inside | {id(container)} if copy else inside
         if isinstance(copy, dict):
             todo += [(copy, name, (*at, _as_key(name)), deeper) for name in copy]
         else:
@@ -166,7 +174,7 @@ def _pick(result: Any, reference: Reference) -> Any:  # payloads
     return result
 
 
-def _copied(item: list[Any] | tuple[Any, ...] | dict[Any, Any], at: tuple[Key, ...]) -> list[Any] | dict[Any, Any]:
+def _copied(item: _Container, at: tuple[Key, ...]) -> list[Any] | dict[Any, Any]:
     if not isinstance(item, dict):
         return list(item)
     for key in item:
@@ -204,7 +212,7 @@ def _shown(path: Sequence[Key]) -> str:
 def _kind(value: Any) -> str:  # a payload
     """Say what a payload is without showing any of it."""
     if isinstance(value, Mapping):
-        return f"a mapping of {len(value)} keys"
+        return f"a mapping of {len(cast('Sized', value))} keys"
     if isinstance(value, list | tuple | str):
-        return f"a {type(value).__name__} of length {len(value)}"
+        return f"a {type(cast('object', value)).__name__} of length {len(cast('Sized', value))}"
     return f"a {type(value).__name__}"

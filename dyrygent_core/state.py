@@ -43,10 +43,10 @@ class Sparse:
     is_cancelled: bool = False
     is_past_deadline: bool = False
     begun_ms: int = 0
-    blocks: Mapping[int, int] = field(factory=dict)
-    tries: Mapping[int, Tries] = field(factory=dict)
+    blocks: Mapping[int, int] = field(factory=dict[int, int])
+    tries: Mapping[int, Tries] = field(factory=dict[int, Tries])
     """Retried nodes only."""
-    due_ms: Mapping[int, int] = field(factory=dict)
+    due_ms: Mapping[int, int] = field(factory=dict[int, int])
     """When the next attempt of a delayed node is due."""
 
     @property

@@ -43,7 +43,7 @@ class Call:
 
     target: str
     inputs: Template = field(factory=lambda: Template({"args": [], "kwargs": {}}))
-    options: Mapping[str, Any] = field(factory=dict, hash=False)
+    options: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
 
     def with_options(self, **options: Any) -> Call:  # the engine's own
         """Return the same call with more options for the engine, such as `queue="mail"` on Celery."""
