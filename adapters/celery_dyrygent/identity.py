@@ -44,12 +44,15 @@ class Identity:
 
     @classmethod
     def read(cls, headers: Mapping[str, Any] | None) -> Identity | None:
-        """Read it from a message's headers or a task's request; None if the task is not of ours."""
+        """Read it from a message's headers or a task's request.
+
+        None if the task is not of ours, or of a release that writes it otherwise: its end is found by the sweep.
+        """
         written = (headers or {}).get(HEADER)
-        if not isinstance(written, str):
+        try:
+            version, workflow_id, incarnation, namespace, attempt, is_kept = json.loads(written or "")
+            if version != _VERSION:
+                return None
+            return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept))
+        except (TypeError, ValueError):
             return None
-        version, *rest = json.loads(written)
-        if version != _VERSION:
-            return None
-        workflow_id, incarnation, namespace, attempt, is_kept = rest
-        return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept))
