@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 from dyrygent_core import UsageError
 from dyrygent_core.ports import Journal
@@ -14,39 +14,41 @@ __all__ = ["open_journal"]
 
 _REDIS: Final = ("redis", "rediss", "unix", "redis+socket")
 _SQL: Final = ("sqlite",)
+_SUPPORTED: Final = "memory://, redis://…, rediss://…, unix://… or sqlite:///…"
 
 
 def open_journal(url: str, namespace: str = "dyrygent") -> Journal:
     """Return the journal at a URL: `memory://`, `redis://…`, `rediss://…`, `unix://…`, `sqlite:///…`.
 
-    Celery's spellings `db+sqlite:///…` and `redis+socket://…` are understood. Nothing is connected yet.
+    Celery's spellings of a result backend are understood: `db+sqlite:///…`, `redis+socket://…?virtual_host=1`,
+    `?ssl_cert_reqs=CERT_REQUIRED`. Nothing is connected yet. Each `memory://` is a journal of its own.
 
     Raises `UsageError`, naming the URL without its password, for any other, and where the extra is not installed.
     """
-    url = url.removeprefix("db+")
-    scheme = url.partition("://")[0]
-    dialect = scheme.partition("+")[0]
+    address = url.removeprefix("db+")
+    scheme = address.partition("://")[0]
     if scheme == "memory":
         return MemoryJournal(namespace)
     if scheme in _REDIS:
-        return _installed("redis", _open_redis, url.replace("redis+socket://", "unix://"), namespace)
-    if dialect in _SQL:
-        return _installed("sql", _open_sql, url, namespace)
-    message = (
-        f"no journal can be kept at {_without_password(url)!r}; use redis://…, rediss://…, unix://… or sqlite:///…"
-    )
+        return _opened(url, "redis", _open_redis, _as_redis_spells_it(address), namespace)
+    if scheme.partition("+")[0] in _SQL:
+        return _opened(url, "sql", _open_sql, address, namespace)
+    message = f"no journal can be kept at {_without_password(url)!r}; use {_SUPPORTED}"
     raise UsageError(message)
 
 
-def _installed(extra: str, opener: Callable[[str, str], Journal], url: str, namespace: str) -> Journal:
+def _opened(url: str, extra: str, opener: Callable[[str, str], Journal], address: str, namespace: str) -> Journal:
     try:
-        return opener(url, namespace)
+        return opener(address, namespace)
     except ImportError as missing:
         message = (
             f"the journal at {_without_password(url)!r} needs the extra {extra!r}: pip install 'dyrygent[{extra}]' "
             f"({missing})"
         )
         raise UsageError(message) from missing
+    except UsageError as problem:
+        message = f"no journal can be kept at {_without_password(url)!r}: {problem}"
+        raise UsageError(message) from None
 
 
 def _open_redis(url: str, namespace: str) -> Journal:
@@ -61,6 +63,14 @@ def _open_sql(url: str, namespace: str) -> Journal:
     return SqlJournal(url, namespace)
 
 
+def _as_redis_spells_it(url: str) -> str:
+    """Translate what Celery and kombu write in another way than the client library."""
+    url = re.sub(r"^redis\+socket://", "unix://", url)
+    url = re.sub(r"(?<=[?&])virtual_host=", "db=", url)
+    return re.sub(r"(?<=[?&]ssl_cert_reqs=)(?:CERT_)?(\w+)", lambda found: found[1].lower(), url)
+
+
 def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
+    """Hide all that stands before a host, however badly it is written, and what options say is secret."""
+    url = re.sub(r"://.*@", "://***@", url, flags=re.DOTALL)
+    return re.sub(r"(?i)(?<=[?&])([^=&]*(?:pass|pwd|secret|token)[^=&]*=)[^&]*", r"\1***", url)

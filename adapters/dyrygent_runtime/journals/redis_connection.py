@@ -16,8 +16,10 @@ from typing import Any, Final, TypeVar, cast
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
+from dyrygent_core import UsageError
 from dyrygent_core.errors import JournalError, JournalUnavailableError
 
 __all__ = ["RedisConnection"]
@@ -48,6 +50,10 @@ class RedisConnection:
     """One server, as this process and those that it forks see it."""
 
     def __init__(self, url: str) -> None:
+        try:
+            cast("Any", parse_url)(url)
+        except ValueError:  # its text may hold a piece of the password
+            raise UsageError("this is not a Redis URL; use redis://:password@host:6379/0") from None
         self._url = url
         self._of_process: tuple[int, redis.Redis] | None = None
         self._has_warned = False

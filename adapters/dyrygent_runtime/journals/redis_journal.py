@@ -53,7 +53,10 @@ _DAY_MS: Final = 86_400_000
 
 
 class RedisJournal:
-    """Keeps workflows in Redis 5 or newer. Connections are opened when needed, in each process its own."""
+    """Keeps workflows in Redis 5 or newer. Connections are opened when needed, in each process its own.
+
+    Raises `UsageError` for a URL that is none.
+    """
 
     def __init__(self, url: str, namespace: str = "dyrygent") -> None:
         self._redis = RedisConnection(url)

@@ -8,6 +8,8 @@ process, may lose the last of them, and a crash of either leaves the file whole.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,14 +20,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from dyrygent_core import UsageError
 from dyrygent_core.errors import JournalError, JournalUnavailableError
+from dyrygent_runtime.journals.locks import ForkGate
 from dyrygent_runtime.journals.sql_tables import METADATA
 
 __all__ = ["NOW_MS", "SqlConnection"]
 
 _BUSY_S: Final = 30
 """How long a write waits for other processes' writes."""
+_SWITCH_PAUSE_S: Final = 0.01
 NOW_MS: Final[ColumnElement[int]] = literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
 
+_FORK_GATE: Final = ForkGate()
+"""SQLite's own locks are not made for a fork: no thread may be inside of it then, or the child waits for ever."""
 _inherited: list[Engine] = []
 """Engines of the processes that this one was forked from: never used, and never freed, since SQLite forbids a
 forked process even to close what its parent opened."""
@@ -42,14 +48,14 @@ class SqlConnection:
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Give a connection with one consistent view."""
-        with _translated(), self._engine().connect() as connection:
+        with _FORK_GATE, _translated(), self._engine().connect() as connection:
             connection.exec_driver_sql("BEGIN")
             yield connection
 
     @contextmanager
     def writing(self) -> Generator[tuple[Connection, int]]:
         """Give a connection that holds the write lock, and the database's time under that lock."""
-        with _translated(), self._engine().connect() as connection:
+        with _FORK_GATE, _translated(), self._engine().connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection, _now_ms(connection)
             connection.commit()
@@ -57,7 +63,7 @@ class SqlConnection:
     @contextmanager
     def hinting(self) -> Generator[tuple[Connection, int]]:
         """Do as `writing` does, with relaxed durability."""
-        with _translated(), self._engine().connect() as connection:
+        with _FORK_GATE, _translated(), self._engine().connect() as connection:
             connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -73,7 +79,8 @@ class SqlConnection:
         if known is None:
             return
         if known[0] == os.getpid():
-            known[1].dispose()
+            with _FORK_GATE:
+                known[1].dispose()
         else:
             _inherited.append(known[1])
 
@@ -93,9 +100,9 @@ def _check(url: str) -> None:
     """Refuse what cannot hold a journal, before anything is connected."""
     try:
         address = make_url(url)
-    except ArgumentError as problem:
+    except (ArgumentError, ValueError):  # its text may hold the password
         message = "this is not a database's URL as SQLAlchemy writes them; use sqlite:///path"
-        raise UsageError(message) from problem
+        raise UsageError(message) from None
     if address.get_backend_name() != "sqlite":
         message = f"no journal can be kept in {address.get_backend_name()} yet; use sqlite:///path"
         raise UsageError(message)
@@ -118,9 +125,23 @@ def _configure(connection: Any, _: Any) -> None:
     """Let us, not the driver, begin transactions."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Switch a new file to WAL mode. Of processes that do at once, SQLite lets none wait: it refuses all but one."""
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > end:
+                raise
+            time.sleep(_SWITCH_PAUSE_S)
+        else:
+            return
 
 
 def _now_ms(connection: Connection) -> int:
