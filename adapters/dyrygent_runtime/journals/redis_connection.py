@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import redis
-from redis import exceptions
+from redis import connection, exceptions
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from dyrygent_core import UsageError
@@ -51,7 +50,7 @@ class RedisConnection:
 
     def __init__(self, url: str) -> None:
         try:
-            cast("Any", parse_url)(url)
+            cast("Any", connection).parse_url(url)
         except ValueError:  # its text may hold a piece of the password
             raise UsageError("this is not a Redis URL; use redis://:password@host:6379/0") from None
         self._url = url
