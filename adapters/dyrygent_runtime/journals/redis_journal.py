@@ -2,7 +2,7 @@
 
 A script touches keys of one partition only (`redis_keys`), so that it can do all it needs on a cluster too.
 How durable it is, is the server's configuration: with `appendfsync everysec` a crash of the server may lose the
-last second, without an append-only file all since the last snapshot. It is said once, when a workflow is created.
+last second, without an append-only file all since the last snapshot. Whoever sweeps says so once.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ class RedisJournal:
 
     def create(self, workflow: NewWorkflow, *, nonce: str, due_in_ms: int) -> Created:
         """See `Journal.create`. The calls go first, under the new incarnation; the last script makes them count."""
-        self._redis.warn_of_configuration()
         keys = self._keys(workflow.key)
         for chunk in _chunks(workflow.calls):
             if not self._redis.run_again(scripts.CALLS, [keys.head, keys.calls], [_CALLS_EXPIRE_S, *chunk]):
@@ -165,7 +164,11 @@ class RedisJournal:
         return {attempt_of(name): marks_of(text) for name, text in stored.items()}
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
-        """See `Journal.due`. One round trip tells that nothing is due; two more claim what is."""
+        """See `Journal.due`. One round trip tells that nothing is due; two more claim what is.
+
+        A process that asks for this sweeps, and it says once if the server may forget what it keeps.
+        """
+        self._redis.warn_of_configuration()
         partitions = self._partitions_due()
         if not partitions or limit < 1:
             return ()
