@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
 
-__all__ = ["JournalSuite"]
+__all__ = ["JournalMachine", "JournalSuite"]
 
-_HOMES: Final = {"JournalSuite": "journal_suite"}
+_HOMES: Final = {"JournalMachine": "journal_machine", "JournalSuite": "journal_suite"}
 
 
 def __getattr__(name: str) -> Any:  # a class or a function of the toolkit
