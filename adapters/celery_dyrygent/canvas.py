@@ -56,7 +56,7 @@ class Planned:
 
     id: str
     call: Call
-    after: tuple[Edge | str, ...]
+    after: tuple[Edge, ...]
     is_generated: bool
     """Whether its id was made up here."""
     unfrozen: Signature | None
@@ -91,7 +91,7 @@ def plan_canvas(
     value = None if done is _NOTHING else done.value
     if kind_of(canvas) is Kind.GROUP and isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], tuple):
         value = value[0]  # Celery's special case: a group of only a chain that ends in a group is that last group
-    Template.of(value)  # a result that could not be written down is refused now
+    _check_depth(value)
     return PlannedCanvas(tuple(walk.nodes), value)
 
 
@@ -123,6 +123,17 @@ def leaves(value: Value | None) -> tuple[str, ...]:
         else:
             stack.pop()
     return tuple(found)
+
+
+def _check_depth(value: Value | None) -> None:
+    """Refuse a result now that could not be written down when it is there."""
+    try:
+        Template.of(value)
+    except UsageError:
+        message = (
+            "the result of this canvas is lists nested more than 500 levels deep; end it with a task that joins them"
+        )
+        raise UsageError(message) from None
 
 
 @frozen(eq=False)
@@ -173,10 +184,7 @@ class _Walk:
 
     def part(self, part: Any, given: Given) -> _Steps | _Done:
         """Begin one part."""
-        self._parts += 1
-        if self._parts > _MOST_PARTS:
-            message = f"this canvas has more than {MAX_NODES:,} signatures; split it"
-            raise LimitError(message)
+        self._count()
         match kind_of(part):
             case Kind.TASK:
                 return self._task(part, given)
@@ -196,9 +204,9 @@ class _Walk:
         last = self._last_filled(steps)
         became = _NOTHING
         for at, step in enumerate(steps):
+            if became.made:
+                now = self._following(became)
             done: _Done = yield self._step(step, evolve(now, task_id=task_id) if at == last else now)
-            if done.made:
-                now = self._following(done)
             if done.made or (not became.made and done is not _NOTHING):
                 became = done
         self._leave(chain)
@@ -262,7 +270,8 @@ class _Walk:
     def _following(self, done: _Done) -> Given:
         """Return what comes after a part gets from it."""
         last = leaves(done.value)
-        return Given(args=(done.value,) if self._pass_results else (), after=last, parent=last[0])
+        after = tuple(map(Edge, last))  # made once, however many wait for them
+        return Given(args=(done.value,) if self._pass_results else (), after=after, parent=last[0])
 
     def _after_nothing(self, given: Given) -> Given:
         """Return what the body of a chord without a header gets: an empty list, and whatever the header waits for."""
@@ -297,7 +306,13 @@ class _Walk:
             message = f"the canvas contains itself: a {name} ({quoted(container['task'])}) is among its own parts"
             raise UsageError(message)
         self._open.add(id(container))
+        self._count()
+
+    def _count(self) -> None:
         self._parts += 1
+        if self._parts > _MOST_PARTS:
+            message = f"this canvas has more than {MAX_NODES:,} signatures; split it"
+            raise LimitError(message)
 
     def _leave(self, container: Part) -> None:
         self._open.discard(id(container))

@@ -82,7 +82,7 @@ class Given:
     """They come before the part's own."""
     kwargs: Mapping[str, Any] = field(factory=dict)
     """They win over the part's own."""
-    after: tuple[Edge | str, ...] = ()
+    after: tuple[Edge, ...] = ()
     """What it waits for."""
     parent: str | None = None
     """The node before it; None for what leads a canvas."""
