@@ -95,7 +95,7 @@ class _Step:
                 if not self.sparse.is_cancelled:
                     self._end(is_cancelled=True, is_past_deadline=self.sparse.is_past_deadline)
             case DeadlinePassed():
-                if not self.sparse.is_past_deadline:
+                if self.sparse.has_begun and not self.sparse.is_past_deadline:  # it counts from `Begin`
                     self._end(is_cancelled=self.sparse.is_cancelled, is_past_deadline=True)
             case _:
                 assert_never(observation)

@@ -26,6 +26,8 @@ _BLOCK: Final = 100
 _LARGEST_SINGLE_PAGE: Final = 16_384
 _PAGE_BITS: Final = 12
 _FIRST_STATUS: Final = int(Status.READY)
+_STATUS_OF: Final = (Status.WAITING,) * _FIRST_STATUS + tuple(sorted(set(Status) - {Status.WAITING}))
+"""The status for each cell; the codes follow each other without a gap."""
 _CANCEL: Final = bytes(
     int(Status.CANCELLED) if 1 <= cell <= 2 * _BLOCK or cell == Status.READY else cell for cell in range(256)
 )
@@ -55,11 +57,8 @@ def cell_at(pages: Pages, bits: int, node: int) -> Status:
 
 def iter_cells(pages: Pages) -> Iterator[Status]:
     """Give the status of every node, in the order of their numbers."""
-    table = [Status.WAITING] * _FIRST_STATUS + [
-        Status(code) if code in Status.__members__.values() else Status.WAITING for code in range(_FIRST_STATUS, 256)
-    ]
     for page in pages:
-        yield from map(table.__getitem__, page)
+        yield from map(_STATUS_OF.__getitem__, page)
 
 
 def count(pages: Pages, status: Status) -> int:

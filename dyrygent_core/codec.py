@@ -31,7 +31,7 @@ from dyrygent_core.observations import (
     Succeeded,
 )
 from dyrygent_core.ports import ValueCodec
-from dyrygent_core.refs import Default, Reference
+from dyrygent_core.refs import MAX_ITEMS, Default, Key, Reference
 from dyrygent_core.rules import RULES_VERSION
 from dyrygent_core.workflow import Call, Definition, Template
 
@@ -111,14 +111,19 @@ def _observation_fields(observation: Observation) -> dict[str, Any]:  # noqa: PL
 def decode_observation(text: str | bytes, at_ms: int = 0) -> Observation:
     """Read one observation, stamped with the journal's time.
 
-    Raises `UnsupportedVersionError` for another version, or a kind that this version does not have.
+    Raises `UnsupportedVersionError` for another version, for a kind that this version does not have, and for what
+    no release wrote.
     """
     fields = _loads(text, "this journal entry")
-    decoder = _DECODERS.get(fields["t"])
+    kind = fields.get("t")
+    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decoder is None:
-        message = f"this journal entry is of the kind {quoted(str(fields['t']))}, which this release does not know"
+        message = f"this journal entry is of the kind {quoted(str(kind))}, which this release does not know"
         raise UnsupportedVersionError(message)
-    return decoder(fields, at_ms)
+    try:
+        return decoder(fields, at_ms)
+    except _MALFORMED as problem:
+        raise _malformed("this journal entry", problem) from problem
 
 
 _DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any], int], Observation]]] = {
@@ -182,16 +187,40 @@ def _definition_fields(definition: Definition, renamed: Mapping[str, str]) -> di
         "policies": {str(number): policy for number, node in enumerate(graph.nodes) if (policy := _policy(node))},
         "kept": sorted(map(graph.number, definition.kept)),
         "engine_named": sorted(map(graph.number, definition.engine_named)),
-        "output": [definition.output.value, _references(definition.output.references, renamed)],
+        "output": _output_fields(definition.output, renamed),
     }
 
 
+def _output_fields(output: Template, renamed: Mapping[str, str]) -> list[Any]:
+    """Write the workflow's own result down; where it is that of several sinks, their ids are its keys."""
+    value, references = output.value, output.references
+    if renamed and isinstance(value, dict):
+        fields = cast("Mapping[Any, Any]", value)
+        value = {renamed.get(name, name): item for name, item in fields.items()}
+        references = tuple(attrs.evolve(it, at=(_renamed(it.at[0], renamed), *it.at[1:])) for it in references)
+    return [value, _references(references, renamed)]
+
+
+def _renamed(key: Key, renamed: Mapping[str, str]) -> Key:
+    return renamed.get(key, key) if isinstance(key, str) else key
+
+
 def decode_definition(data: bytes) -> Definition:
-    """Read a definition; raises `UnsupportedVersionError` for another format, or newer rules."""
+    """Read a definition.
+
+    Raises `UnsupportedVersionError` for another format, for newer rules, and for what no release wrote.
+    """
     fields = _loads(data, "this workflow's definition")
-    if fields["rules"] > RULES_VERSION:
-        message = f"this workflow follows rules {fields['rules']}; this release knows rules 1 to {RULES_VERSION}"
-        raise UnsupportedVersionError(message)
+    try:
+        if fields["rules"] > RULES_VERSION:
+            message = f"this workflow follows rules {fields['rules']}; this release knows rules 1 to {RULES_VERSION}"
+            raise UnsupportedVersionError(message)
+        return _read_definition(fields)
+    except _MALFORMED as problem:
+        raise _malformed("this workflow's definition", problem) from problem
+
+
+def _read_definition(fields: Mapping[str, Any]) -> Definition:
     ids = fields["ids"]
     policies = fields["policies"]
     nodes = (
@@ -239,11 +268,7 @@ def _policy(node: Node) -> dict[str, Any]:
 def _read_node(node_id: str, edges: list[Edge], policy: Mapping[str, Any]) -> Node:
     rest = dict(policy)
     retry = RetryPolicy(**rest.pop("retry", {}))
-    try:
-        return Node(node_id, edges, retry=retry, **rest)
-    except TypeError as unknown:
-        message = f"node {quoted(node_id)} has a policy that this release does not know: {unknown}"
-        raise UnsupportedVersionError(message) from None
+    return Node(node_id, edges, retry=retry, **rest)
 
 
 def _references(references: Sequence[Reference], renamed: Mapping[str, str]) -> list[Any]:
@@ -288,17 +313,18 @@ def _call_fields(call: Call, renamed: Mapping[str, str]) -> dict[str, Any]:
         "target": call.target,
         "inputs": call.inputs.value,
         "refs": _references(call.inputs.references, renamed),
-        "options": {
-            name: renamed.get(value, value) if isinstance(value, str) else value for name, value in call.options.items()
-        },
+        "options": {name: _renamed(value, renamed) for name, value in call.options.items()},
     }
 
 
 def decode_call(data: bytes, values: ValueCodec) -> Call:
-    """Read a call; raises `UnsupportedVersionError` for another format."""
+    """Read a call; raises `UnsupportedVersionError` for another format, and for what no release wrote."""
     fields = values.decode(data)
-    _check_version(fields.get("v"), "this call")
-    return Call(fields["target"], Template(fields["inputs"], _read_references(fields["refs"])), fields["options"])
+    try:
+        _check_version(fields.get("v"), "this call")
+        return Call(fields["target"], Template(fields["inputs"], _read_references(fields["refs"])), fields["options"])
+    except (AttributeError, *_MALFORMED) as problem:
+        raise _malformed("this call", problem) from problem
 
 
 def digest(
@@ -306,13 +332,45 @@ def digest(
 ) -> str:
     """Return a digest of all that was written in a workflow, as 64 hexadecimal digits.
 
-    `generated` ids are replaced by their positions, so that building the same workflow again gives the same digest.
+    Equal workflows have equal digests: `generated` ids are replaced by their positions, and the order of the keys
+    in arguments and options does not matter.
     """
     renamed = {node.id: f"\0{number}" for number, node in enumerate(definition.graph.nodes) if node.id in generated}
-    content = hashlib.sha256(_dumps(_definition_fields(definition, renamed)).encode())
+    content = hashlib.sha256(_dumps(_in_order(_definition_fields(definition, renamed))).encode())
     for item in calls:
-        content.update(values.encode(_call_fields(item, renamed)))
+        written = values.encode(_in_order(_call_fields(item, renamed)))
+        content.update(b"%d:" % len(written))  # where one call ends must not be open to doubt
+        content.update(written)
     return content.hexdigest()
+
+
+def _in_order(value: dict[str, Any]) -> dict[str, Any]:
+    """Copy nested lists and dicts, the keys of each dict in the order of their texts.
+
+    Raises `LimitError` for a value that has too many items, or contains itself.
+    """
+    items = 0
+    top: list[Any] = [value]
+    todo: list[tuple[Any, Any]] = [(top, 0)]
+    while todo:
+        holder, key = todo.pop()
+        item = holder[key]
+        if isinstance(item, dict):
+            written = cast("Mapping[Any, Any]", item)
+            copy: Any = {name: written[name] for name in sorted(written, key=str)}
+            todo += [(copy, name) for name in copy]
+        elif isinstance(item, list):
+            copy = list(cast("Sequence[Any]", item))
+            todo += [(copy, place) for place in range(len(copy))]
+        else:
+            continue
+        holder[key] = copy
+        items += len(copy)
+        if items > MAX_ITEMS:
+            message = f"a call and its options have more than {MAX_ITEMS:,} items; store the data elsewhere"
+            raise LimitError(message)
+    ordered: dict[str, Any] = top[0]
+    return ordered
 
 
 # JSON
@@ -329,12 +387,23 @@ def _dumps(fields: Mapping[str, Any]) -> str:
 def _loads(data: str | bytes, what: str) -> dict[str, Any]:
     try:
         written: Any = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = f"{what} is not JSON"
         raise UnsupportedVersionError(message) from None
     fields = cast("dict[str, Any]", written) if isinstance(written, dict) else {}
     _check_version(fields.get("v"), what)
     return fields
+
+
+_MALFORMED: Final = (LookupError, TypeError, ValueError, OverflowError)
+"""What reading raises where something else stands than this release would write."""
+
+
+def _malformed(what: str, problem: Exception) -> UnsupportedVersionError:
+    return UnsupportedVersionError(
+        f"{what} is of format {FORMAT} but not as this release writes it ({type(problem).__name__}: {problem}); "
+        f"another program or a newer release wrote it"
+    )
 
 
 def _check_version(version: object, what: str) -> None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 __all__ = [
     "AdapterError",
     "AdapterUnavailableError",
+    "AttemptLostError",
     "CycleError",
     "DuplicateNodeError",
     "DyrygentError",
@@ -37,6 +39,8 @@ __all__ = [
 
 _MOST_SHOWN = 8
 _LONGEST_SHOWN = 80
+_MOST_COMPARED = 1_000
+"""Ids looked at for a suggestion: comparing two long ones takes up to a millisecond."""
 
 
 class DyrygentError(Exception):
@@ -77,7 +81,7 @@ class UnknownNodeError(UsageError, LookupError):
     """A node is named that is not there."""
 
     def __init__(self, node: str, wanted_by: str | None = None, known: Iterable[str] = ()) -> None:
-        close = tuple(difflib.get_close_matches(node, list(known)[:10_000], n=1))
+        close = tuple(difflib.get_close_matches(node, islice(known, _MOST_COMPARED), n=1))
         super().__init__(node, wanted_by, close)
         self.node = node
         self.wanted_by = wanted_by
@@ -152,6 +156,10 @@ class ResultMissingError(DyrygentError, LookupError):
 
 class WorkflowFailedError(DyrygentError, RuntimeError):
     """The workflow ended, but not in SUCCESS, and the node's own exception cannot be rebuilt here."""
+
+
+class AttemptLostError(DyrygentError, RuntimeError):
+    """The node's worker died, or its message vanished, as often as the node's `max_losses` allows."""
 
 
 class UpstreamFailedError(DyrygentError, RuntimeError):

@@ -9,12 +9,13 @@ How a workflow moves along the graph is decided in `advance`; what a node runs i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import attrs
 from attrs import field, frozen
-from attrs.validators import ge, instance_of
+from attrs.validators import instance_of
 
 from dyrygent_core import cells
 from dyrygent_core.errors import CycleError, DuplicateNodeError, LimitError, UnknownNodeError, UsageError, quoted
@@ -25,6 +26,8 @@ __all__ = ["MAX_ID_CHARACTERS", "MAX_NODES", "Edge", "Graph", "Node", "OnLoss", 
 MAX_NODES: Final = 1_000_000
 """Most nodes of one graph; the runtime accepts fewer."""
 MAX_ID_CHARACTERS: Final = 255
+MAX_WHOLE: Final = 2**53 - 1
+"""Largest whole number in a policy: the largest that every reader of JSON keeps exactly (RFC 8259, section 6)."""
 
 _MOST_SHOWN: Final = 3
 
@@ -60,10 +63,41 @@ def check_id(value: object) -> str:
     if not 1 <= len(value) <= MAX_ID_CHARACTERS:
         message = f"an id must have 1 to {MAX_ID_CHARACTERS} characters; {quoted(value)} has {len(value)}"
         raise UsageError(message)
-    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+    if "\0" in value or not _is_utf_8(value):
         message = f"an id must not contain NUL or a lone surrogate: {quoted(value)}"
         raise UsageError(message)
     return value
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_whole(what: str, value: object, least: int) -> None:
+    """Raise `UsageError` unless `value` is a whole number from `least` to `MAX_WHOLE`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        message = f"{what} must be a whole number, not {type(value).__name__}"
+        raise UsageError(message)
+    if value > MAX_WHOLE:
+        message = f"{what} must be at most {MAX_WHOLE}"
+        raise UsageError(message)
+    if value < least:
+        message = f"{what} must be at least {least}, not {max(value, -MAX_WHOLE)}"
+        raise UsageError(message)
+
+
+def _whole(least: int) -> Callable[[object, attrs.Attribute[int], object], None]:
+    return lambda _, attribute, value: check_whole(attribute.name, value, least)
+
+
+def _check_factor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or not 1 <= value <= MAX_WHOLE:  # which NaN is not either
+        message = f"{attribute.name} must be a number from 1 to {MAX_WHOLE}"
+        raise UsageError(message)
 
 
 def _condition(value: Condition | str | None) -> Condition | None:
@@ -78,11 +112,17 @@ def _on_loss(value: OnLoss | str) -> OnLoss:
     return _named(OnLoss, "on_loss", value)
 
 
+def _check_text(_: object, __: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        message = f"a dependency is named by its id, not by a value of type {type(value).__name__}"
+        raise UsageError(message)
+
+
 @frozen
 class Edge:
     """A dependency on `node`, and what is asked of it; no condition means the waiting node's rule."""
 
-    node: str
+    node: str = field(validator=_check_text)
     condition: Condition | None = field(default=None, converter=_condition)
 
 
@@ -90,9 +130,9 @@ class Edge:
 class RetryPolicy:
     """How long to wait before attempt 2, 3, …: `delay_ms * factor ** (failures - 1)`, at most `max_delay_ms`."""
 
-    delay_ms: int = field(default=0, validator=[instance_of(int), ge(0)])
-    factor: float = field(default=2.0, validator=ge(1))
-    max_delay_ms: int = field(default=3_600_000, validator=[instance_of(int), ge(0)])
+    delay_ms: int = field(default=0, validator=_whole(0))
+    factor: float = field(default=2.0, validator=_check_factor)
+    max_delay_ms: int = field(default=3_600_000, validator=_whole(0))
 
     def delay_after_ms(self, failures: int) -> int:
         """Give the delay after so many failures (one or more), in whole milliseconds."""
@@ -100,7 +140,7 @@ class RetryPolicy:
         for _ in range(failures - 1):
             if delay >= self.max_delay_ms or not delay:
                 break
-            delay = int(delay * self.factor)
+            delay = int(min(delay * self.factor, self.max_delay_ms))
         return min(delay, self.max_delay_ms)
 
 
@@ -121,17 +161,17 @@ class Node:
     `max_attempts`: 1 leaves retries to the engine; more make us retry after `retry`'s delay.
     `on_loss`, `max_losses`: what follows a lost attempt; the `max_losses`-th loss fails the node.
 
-    Raises `UsageError` for values that contradict each other.
+    Raises `UsageError` for values out of range, and for those that contradict each other.
     """
 
     id: str = field(converter=check_id)
     depends_on: tuple[Edge, ...] = field(default=(), converter=_edges)
     trigger: Trigger = field(default=Trigger.ALL_SUCCESS, converter=_trigger, kw_only=True)
     allow_failure: bool = field(default=False, kw_only=True)
-    max_attempts: int = field(default=1, validator=[instance_of(int), ge(1)], kw_only=True)
+    max_attempts: int = field(default=1, validator=_whole(1), kw_only=True)
     retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy), kw_only=True)
     on_loss: OnLoss = field(default=OnLoss.RETRY, converter=_on_loss, kw_only=True)
-    max_losses: int = field(default=3, validator=[instance_of(int), ge(1)], kw_only=True)
+    max_losses: int = field(default=3, validator=_whole(1), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no outcome could satisfy."""
@@ -187,9 +227,8 @@ class Graph:
         if len(declared) > MAX_NODES:
             message = f"a graph has at most {MAX_NODES:,} nodes, this one {len(declared):,}; split the workflow"
             raise LimitError(message)
-        if deadline_ms is not None and deadline_ms < 1:
-            message = f"deadline_ms must be at least 1, not {deadline_ms}"
-            raise UsageError(message)
+        if deadline_ms is not None:
+            check_whole("deadline_ms", deadline_ms, 1)
         place = _places(declared)
         parents = [_parents(node, place) for node in declared]
         order = _topological_order(declared, parents)
@@ -299,4 +338,4 @@ def _cycle(left: Sequence[int], parents: Sequence[Sequence[int]]) -> list[int]:
         walk.append(at)
         at = next(parent for parent in parents[at] if left[parent])
     circle = walk[seen[at] :]
-    return [circle[0], *reversed(circle)] if len(circle) > 1 else [at, at]
+    return [circle[0], *reversed(circle)]

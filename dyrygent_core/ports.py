@@ -328,7 +328,11 @@ class Submission:
 
 @frozen
 class Dispatch:
-    """An attempt to send, with its call, references resolved. `is_kept`: its value must be reported."""
+    """An attempt to send, with its call, references resolved.
+
+    `is_kept`: its value must be reported. `first_id`: the id of the node's first attempt, if that is the engine's own
+    and this is a later one; whoever waits for it is to see this one's outcome.
+    """
 
     workflow: WorkflowKey
     namespace: str
@@ -336,6 +340,7 @@ class Dispatch:
     attempt_id: str
     call: Call = field(repr=False)
     is_kept: bool
+    first_id: str | None = None
 
 
 @frozen
@@ -358,7 +363,8 @@ class Finding:
 class WorkflowOutcome:
     """The end of a workflow, for the engine: its state, its value if it succeeded, what failed first if not.
 
-    `unrun`: the attempt ids of nodes that never ran, so that nobody waits for them.
+    `untold`: the first attempt ids of nodes of whose end the engine knows nothing, for they never ran or were lost,
+    each with the failure that whoever waits for it is to see.
     """
 
     key: WorkflowKey
@@ -366,7 +372,7 @@ class WorkflowOutcome:
     value: Any = field(default=None, repr=False)
     failed: Submission | None = None
     failure: Failure | None = None
-    unrun: tuple[str, ...] = ()
+    untold: tuple[tuple[str, Failure], ...] = ()
 
 
 class Adapter(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
-from dyrygent_core.errors import ResultMissingError, ResultPathError, UsageError, quoted
+from dyrygent_core.errors import LimitError, ResultMissingError, ResultPathError, UsageError, quoted
 
 __all__ = ["NO_DEFAULT", "NO_VALUE", "Default", "Key", "Reference", "ResultRef", "detach", "resolve"]
 
@@ -42,6 +42,8 @@ class Default:
 
 NO_DEFAULT: Final = None
 
+MAX_ITEMS: Final = 1 << 20
+"""Most items in all containers of one value: written down, each takes a byte or more of a mebibyte."""
 MAX_NESTING: Final = 500
 """Deepest nesting of lists and dicts in arguments; the standard library's JSON writer gives up near 1,000."""
 
@@ -76,8 +78,18 @@ class ResultRef:
         raise UsageError(message)
 
     def default(self, value: Any) -> ResultRef:  # a payload
-        """Use `value` where the node has no result: it was skipped, or failed and that is allowed."""
-        return evolve(self, fallback=Default(value))
+        """Use `value` where the node has no result: it was skipped, or failed and that is allowed.
+
+        Raises `UsageError` if there are references in `value`: a default is there for when a result is not.
+        """
+        copy, references = detach(value)
+        if references:
+            message = (
+                f"the default for the result of {quoted(self.node)} contains the result of "
+                f"{quoted(references[0].node)}; a default must be a plain value"
+            )
+            raise UsageError(message)
+        return evolve(self, fallback=Default(copy))
 
 
 def _is_key(key: object) -> bool:
@@ -99,11 +111,13 @@ def detach(value: Any) -> tuple[Any, tuple[Reference, ...]]:  # a payload
 
     Tuples become lists, as they do in JSON. Other objects are taken as they are.
     Raises `UsageError` for a reference that is a key or stands under one that is no str, for a container that
-    contains itself, and for nesting beyond `MAX_NESTING`.
+    contains itself, and for nesting beyond `MAX_NESTING`; `LimitError` beyond `MAX_ITEMS`, which a small value can
+    have if it contains the same containers again and again.
     """
     if isinstance(value, ResultRef):
         return None, (Reference((), value.node, value.path, value.fallback),)
     references: list[Reference] = []
+    items = 0
     top: list[Any] = [value]
     todo: list[tuple[Any, Key, tuple[Key, ...], frozenset[int]]] = [(top, 0, (), frozenset())]
     while todo:
@@ -123,6 +137,10 @@ def detach(value: Any) -> tuple[Any, tuple[Reference, ...]]:  # a payload
         if len(at) > MAX_NESTING:
             message = f"the arguments are nested more than {MAX_NESTING} levels deep; pass flatter ones"
             raise UsageError(message)
+        items += len(container)
+        if items > MAX_ITEMS:
+            message = f"the arguments have more than {MAX_ITEMS:,} items; store the data elsewhere and pass where it is"
+            raise LimitError(message)
         copy = _copied(container, at)
         holder[key] = copy
         deeper = inside | {id(container)} if copy else inside
@@ -205,8 +223,9 @@ def _check_keys(ref: ResultRef, at: tuple[Any, ...]) -> None:
         raise UsageError(message)
 
 
-def _shown(path: Sequence[Key]) -> str:
-    return "".join(f"[{quoted(key) if isinstance(key, str) else key}]" for key in path) or "the top"
+def _shown(path: Sequence[object]) -> str:
+    keys = (key.key if isinstance(key, _OddKey) else key for key in path)
+    return "".join(f"[{quoted(key) if isinstance(key, str) else quoted(repr(key))[1:-1]}]" for key in keys) or "the top"
 
 
 def _kind(value: Any) -> str:  # a payload

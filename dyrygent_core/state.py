@@ -108,10 +108,10 @@ class State:
         """What has become of the whole. Cost: O(nodes) once it is finished, else O(1)."""
         if not self.is_finished:
             return WorkflowState.RUNNING if self.sparse.has_begun else WorkflowState.INITIAL
+        if self.sparse.is_cancelled:  # a cancel is final, whether the deadline passed before or after it
+            return WorkflowState.CANCELLED
         if self.sparse.is_past_deadline:
             return WorkflowState.ERROR
-        if self.sparse.is_cancelled:
-            return WorkflowState.CANCELLED
         if cells.count(self.pages, Status.UPSTREAM_FAILED) or self.first_failed is not None:
             return WorkflowState.FAILURE
         return WorkflowState.SUCCESS

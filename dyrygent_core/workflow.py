@@ -6,15 +6,15 @@ Which engine runs a definition is decided by the adapter that it is given to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 from attrs import evolve, field, frozen
 
 from dyrygent_core.errors import DuplicateNodeError, UnknownNodeError, UsageError, quoted
-from dyrygent_core.graph import Edge, Graph, Node, OnLoss, RetryPolicy, check_id
+from dyrygent_core.graph import Edge, Graph, Node, OnLoss, RetryPolicy, check_id, check_whole
 from dyrygent_core.refs import Default, Reference, ResultRef, detach
 from dyrygent_core.rules import AND_RULES, RULES_VERSION, Condition, Trigger
 
@@ -124,7 +124,10 @@ class Workflow:
     """
 
     def __init__(self, name: str = "", *, deadline: timedelta | int | None = None) -> None:
-        """Begin an empty workflow; `deadline` is a `timedelta`, or milliseconds, from its start."""
+        """Begin an empty workflow; `deadline` is a `timedelta`, or milliseconds, from its start.
+
+        Raises `UsageError` for a deadline below a millisecond.
+        """
         self.name = name
         self._deadline_ms = _milliseconds(deadline)
         self._nodes: dict[str, Node] = {}
@@ -158,17 +161,19 @@ class Workflow:
     ) -> NodeHandle:
         """Add a node that runs `what`, and return its handle.
 
-        `after`: the nodes it waits for, as handles, ids or edges such as `node.done`; those whose results the call
-        refers to need not be named. `id`: made from the call's target where it is not given. The rest are the
+        `after`: the nodes it waits for, as handles, ids or edges such as `node.done`. Those whose results the call
+        refers to need not be named: the node then needs their success, or, where the reference has a default,
+        what its rule says. `id`: made from the call's target where it is not given. The rest are the
         node's policies, see `Node`.
 
         Raises, and nothing is added: `DuplicateNodeError`; `UsageError` for a reference to a node that may have
         no result when this one runs, unless the reference has a default.
         """
+        _check_call(what)
         node_id = check_id(id) if id is not None else self._free_id(what.target)
         if node_id in self._nodes:
             raise DuplicateNodeError(node_id)
-        edges = _with_referred(_edges(after), what.inputs.references)
+        edges = _with_referred(_edges(after), what.inputs.references, trigger)
         node = Node(
             node_id,
             edges,
@@ -226,10 +231,10 @@ class Workflow:
         base = target[:_LONGEST_BASE]
         if base not in self._nodes:
             return base
-        number = self._numbers.get(base, 1) + 1
+        number = self._numbers.get(base, 2)
         while f"{base}#{number}" in self._nodes:
             number += 1
-        self._numbers[base] = number
+        self._numbers[base] = number  # all below are taken, so the next search begins here
         return f"{base}#{number}"
 
 
@@ -237,8 +242,16 @@ _LONGEST_BASE: Final = 240
 """Leaves room for `#` and a number within the 255 characters of an id."""
 
 
-def _edges(after: Iterable[After] | After) -> tuple[Edge, ...]:
-    items: Sequence[After] = [after] if isinstance(after, NodeHandle | Edge | str) else list(after)
+def _check_call(what: object) -> None:
+    if not isinstance(what, Call):
+        message = f"add takes what a node runs as call(name, …), not a value of type {type(what).__name__}"
+        raise UsageError(message)
+
+
+def _edges(after: object) -> tuple[Edge, ...]:
+    items: Iterable[object] = (after,)
+    if isinstance(after, Iterable) and not isinstance(after, str | ResultRef):
+        items = cast("Iterable[object]", after)
     edges: dict[str, Edge] = {}
     for item in items:
         edge = _edge(item)
@@ -264,11 +277,25 @@ def _edge(item: object) -> Edge:
             raise UsageError(message)
 
 
-def _with_referred(edges: tuple[Edge, ...], references: Iterable[Reference]) -> tuple[Edge, ...]:
+def _with_referred(
+    edges: tuple[Edge, ...], references: Iterable[Reference], trigger: Trigger | str
+) -> tuple[Edge, ...]:
+    """Add an edge to each node that is referred to and not named.
+
+    It needs success, unless all references to that node have a default: then they are for a node that may run
+    without the value, and when it runs is left to its rule. OR-rules leave no choice.
+    """
     named = {edge.node: edge for edge in edges}
+    strict = {reference.node for reference in references if reference.fallback is None}
+    condition = Condition.SUCCEEDED if trigger in _OTHER_AND_RULES else None
     for reference in references:
-        named.setdefault(reference.node, Edge(reference.node))
+        named.setdefault(reference.node, Edge(reference.node, condition if reference.node in strict else None))
     return tuple(named.values())
+
+
+_OTHER_AND_RULES: Final = frozenset(
+    name for rule in AND_RULES if AND_RULES[rule] is not Condition.SUCCEEDED for name in (rule, rule.value)
+)
 
 
 def _check_references(node: Node, references: Iterable[Reference], nodes: Mapping[str, Node]) -> None:
@@ -315,4 +342,8 @@ def _with_none(reference: Reference) -> Reference:
 
 
 def _milliseconds(duration: timedelta | int | None) -> int | None:
-    return duration // timedelta(milliseconds=1) if isinstance(duration, timedelta) else duration
+    if duration is None:
+        return None
+    whole = duration // timedelta(milliseconds=1) if isinstance(duration, timedelta) else duration
+    check_whole("deadline", whole, 1)
+    return whole
