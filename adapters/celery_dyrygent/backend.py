@@ -7,7 +7,7 @@ SUCCESS and FAILURE are taken as outcomes, and only if they are not older than t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -91,7 +91,7 @@ def _failure(stored: Any) -> Failure:
 
 
 def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
-    """Store a workflow's end under its id, and a failure under the ids of nodes that never ran.
+    """Store a workflow's end under its id, and failures under the ids of nodes that never told their end.
 
     Raises `AdapterUnavailableError` if the backend cannot be reached.
     """
@@ -99,7 +99,8 @@ def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
         return
     try:
         _store(app, outcome.key.id, *_as_result(outcome))
-        _store_unrun(app, outcome.unrun)
+        for task_id, failure in outcome.untold:
+            _store(app, task_id, _told(failure), states.FAILURE)
     except Exception as problem:  # as above
         message = f"the result backend cannot be written: {type(problem).__name__}: {problem}"
         raise AdapterUnavailableError(message) from problem
@@ -116,14 +117,6 @@ def _as_result(outcome: WorkflowOutcome) -> tuple[Any, str]:
         case _:
             text = f"workflow {outcome.key.id!r} ended in {outcome.state.name}"
             return _exception("WorkflowFailedError", "dyrygent_core.errors", (text,)), states.FAILURE
-
-
-def _store_unrun(app: Celery, task_ids: Iterable[str]) -> None:
-    told = _exception(
-        "UpstreamFailedError", "dyrygent_core.errors", ("it never ran: something that it depends on failed",)
-    )
-    for task_id in task_ids:
-        _store(app, task_id, told, states.FAILURE)
 
 
 def _store(app: Celery, task_id: str, result: Any, state: str) -> None:

@@ -22,25 +22,27 @@ _VERSION: Final = 1
 
 @frozen
 class Identity:
-    """The workflow and the attempt that a message belongs to; `is_kept`: its value is to be stored."""
+    """The workflow and the attempt that a message belongs to.
+
+    `is_kept`: its value is to be stored. `first_id`: its outcome is to be seen under this task id too.
+    """
 
     workflow: WorkflowKey
     namespace: str
     attempt: Attempt
     is_kept: bool
+    first_id: str | None = None
 
     @classmethod
     def of(cls, item: Dispatch) -> Identity:
         """Return the identity of what is being sent."""
-        return cls(item.workflow, item.namespace, item.attempt, item.is_kept)
+        return cls(item.workflow, item.namespace, item.attempt, item.is_kept, item.first_id)
 
     def as_header(self) -> str:
         """Write it as one plain text header, which every transport carries."""
         attempt = [self.attempt.node, self.attempt.index, self.attempt.number]
-        return json.dumps(
-            [_VERSION, self.workflow.id, self.workflow.incarnation, self.namespace, attempt, int(self.is_kept)],
-            separators=(",", ":"),
-        )
+        workflow = [self.workflow.id, self.workflow.incarnation, self.namespace]
+        return json.dumps([_VERSION, *workflow, attempt, int(self.is_kept), self.first_id], separators=(",", ":"))
 
     @classmethod
     def read(cls, headers: Mapping[str, Any] | None) -> Identity | None:
@@ -50,9 +52,9 @@ class Identity:
         """
         written = (headers or {}).get(HEADER)
         try:
-            version, workflow_id, incarnation, namespace, attempt, is_kept = json.loads(written or "")
+            version, workflow_id, incarnation, namespace, attempt, is_kept, first_id = json.loads(written or "")
             if version != _VERSION:
                 return None
-            return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept))
+            return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept), first_id)
         except (TypeError, ValueError):
             return None

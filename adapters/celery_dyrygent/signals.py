@@ -93,6 +93,8 @@ def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None
     outcome, results = _outcome(adapter, identity, retval, state)
     if outcome is not None:
         adapter.outbox.report(identity.workflow, [outcome], results)
+        if identity.first_id is not None and state in states.READY_STATES:
+            sender.backend.store_result(identity.first_id, retval, state)  # for whoever waits for the first attempt
     elif state is not None:
         _clear(adapter, identity)
     _RUNNING.task = None

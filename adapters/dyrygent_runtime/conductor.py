@@ -185,6 +185,7 @@ class Conductor:
                 attempt_id(folded, attempt),
                 calls[attempt],
                 attempt.node in folded.definition.kept,
+                attempt.node if attempt.number > 1 and attempt.node in folded.definition.engine_named else None,
             )
             for attempt in chunk
             if attempt in calls

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from dyrygent_core import DyrygentError, Failure, Status, WorkflowState
 from dyrygent_core.codec import decode_call
+from dyrygent_core.errors import AttemptLostError, UpstreamFailedError
 from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, attempt_id
 from dyrygent_runtime.resolution import fill
 
 __all__ = ["is_published", "outcome_of"]
+
+_TOLD_BY_US: Final = {UpstreamFailedError.__name__, AttemptLostError.__name__}
 
 
 def is_published(journal: Journal, folded: Folded) -> bool:
@@ -34,19 +38,24 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
         value=value,
         failed=None if failed is None else _submission(journal, values, folded, failed),
         failure=failure,
-        unrun=_unrun(folded),
+        untold=tuple(_untold(folded)),
     )
 
 
-def _unrun(folded: Folded) -> tuple[str, ...]:
-    """Give the ids of the engine's that were made known, but never ran."""
-    nodes = folded.definition.graph.nodes
-    never = (
-        nodes[number].id
-        for status in (Status.UPSTREAM_FAILED, Status.CANCELLED)
-        for number in folded.state.find(status)
-    )
-    return tuple(node for node in never if node in folded.definition.engine_named)
+def _untold(folded: Folded) -> Iterator[tuple[str, Failure]]:
+    """Give the nodes under an id of the engine's, of whose end the engine knows nothing."""
+    nodes, state = folded.definition.graph.nodes, folded.state
+    for status in (Status.UPSTREAM_FAILED, Status.CANCELLED, Status.FAILED):
+        for number in state.find(status):
+            node = nodes[number].id
+            failure = folded.log.failures.get(node) if status is Status.FAILED else _never_ran(status)
+            if node in folded.definition.engine_named and failure is not None and failure.type in _TOLD_BY_US:
+                yield node, failure
+
+
+def _never_ran(status: Status) -> Failure:
+    why = "it was cancelled" if status is Status.CANCELLED else "something that it depends on failed"
+    return Failure(UpstreamFailedError.__name__, f"it never ran: {why}", UpstreamFailedError.__module__)
 
 
 def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[WorkflowState, Any, Failure | None]:

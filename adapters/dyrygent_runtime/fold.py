@@ -24,6 +24,7 @@ from dyrygent_core import (
     Succeeded,
     advance,
 )
+from dyrygent_core.errors import AttemptLostError
 from dyrygent_core.ports import Entry, Seen, WorkflowKey
 
 __all__ = ["Emission", "Folded", "Log", "attempt_id", "fold"]
@@ -88,7 +89,7 @@ def _note(log: Log, entry: Entry, emitted: tuple[Attempt, ...]) -> None:
             log.failures[attempt.node] = failure
             log.emitted.pop(attempt, None)
         case Lost(attempt=attempt, reason=reason):
-            log.failures[attempt.node] = Failure("AttemptLostError", reason)
+            log.failures[attempt.node] = Failure(AttemptLostError.__name__, reason, AttemptLostError.__module__)
             log.emitted.pop(attempt, None)
         case Succeeded(attempt=attempt) | Skipped(attempt=attempt):
             log.emitted.pop(attempt, None)

@@ -12,7 +12,7 @@ from celery_dyrygent import tasks as celery_dyrygent_tasks
 from celery_dyrygent.workflows import Workflow
 from dyrygent_core import UsageError
 from dyrygent_core.errors import UpstreamFailedError, WorkflowExistsError
-from tests.celery_dyrygent.conftest import Workers
+from tests.celery_dyrygent.conftest import Workers, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,21 @@ def test_the_result_of_each_task_is_its_own_async_result(app: Celery) -> None:
 
     assert workflow.apply_async().get(timeout=30) == 9
     assert AsyncResult(canvas.tasks[0].id, app=app).get(timeout=10) == 5
+
+
+def test_a_later_attempt_is_seen_under_the_tasks_own_id(app: Celery) -> None:
+    """When a task's process was killed and another attempt succeeded, its own AsyncResult says so."""
+    task = sig(app, "die_once", "tests:die-once-more")
+    workflow = Workflow()
+    workflow.add_celery_canvas(task)
+
+    assert workflow.apply_async().get(timeout=30) == "tests:die-once-more"
+
+    def stored() -> AsyncResult:
+        return AsyncResult(task.id, app=app)  # type: ignore[attr-defined]  # a new one: an AsyncResult keeps an end
+
+    wait_until(lambda: stored().state == "SUCCESS", "the success under the first id", lambda: stored().state)
+    assert stored().get(timeout=10) == "tests:die-once-more"
 
 
 def test_signatures_added_by_hand_wait_and_get_nothing(app: Celery) -> None:
