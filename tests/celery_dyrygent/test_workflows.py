@@ -121,3 +121,17 @@ def test_add_takes_signatures_with_results_in_their_arguments() -> None:
         workflow.add(task, id="other")
     with pytest.raises(UsageError, match="not a 'str'"):
         workflow.add("pack")  # type: ignore[arg-type]
+
+
+def test_callbacks_are_nodes_that_are_added_by_hand() -> None:
+    """One gets the value, and its own failure is allowed; the other waits for the failure of a task by its id."""
+    workflow = Workflow()
+    (last,) = workflow.add_celery_canvas(chain(named("const", "a", 1), s("pack", 2)))
+    callback = workflow.add(s("pack", last.result), allow_failure=True)
+    workflow.add(named("const", "errback", 0), after=[Edge("a", "failed")])
+    workflow.returns(last.result)
+
+    evaluated = evaluate(workflow)
+
+    assert (evaluated.result, evaluated.results[callback.id]) == ([1, 2], [[1, 2]])
+    assert "errback" not in evaluated.results
