@@ -298,9 +298,12 @@ def encode_call(node_id: str, call: Call, values: ValueCodec) -> bytes:
     except EncodingError as problem:
         message = f"the arguments of node {quoted(node_id)} ({quoted(call.target)}): {problem}"
         raise EncodingError(message) from problem
-    if len(data) > MAX_ARGUMENT_BYTES:
+    size = len(data)
+    if size > MAX_ARGUMENT_BYTES:  # then look closer: references are not the caller's data, and a join has thousands
+        size = len(values.encode(call.inputs.value))
+    if size > MAX_ARGUMENT_BYTES:
         message = (
-            f"the arguments of node {quoted(node_id)} take {len(data):,} bytes, more than {MAX_ARGUMENT_BYTES:,}; "
+            f"the arguments of node {quoted(node_id)} take {size:,} bytes, more than {MAX_ARGUMENT_BYTES:,}; "
             f"store the data elsewhere and pass where it is"
         )
         raise LimitError(message)

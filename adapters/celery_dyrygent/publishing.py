@@ -27,6 +27,7 @@ __all__ = ["publish", "publish_one"]
 _BATCH: Final = 100
 _LONGEST_REPR: Final = 256
 _TRANSPORT_ERRORS: Final = (BrokerError, ConnectionError, TimeoutError, OSError)
+_MAPS: Final = ("celery.map", "celery.starmap")
 _IN_MESSAGE: Final = (
     "countdown",
     "eta",
@@ -116,7 +117,7 @@ def _send(app: Celery, producer: Any, it: _Message) -> None:
     in_message.setdefault("ignore_result", getattr(task_type, "ignore_result", False))
     in_message.setdefault("argsrepr", _short_repr(it.args))
     in_message.setdefault("kwargsrepr", _short_repr(it.kwargs))
-    options = app.amqp.router.route(options, it.name, it.args, it.kwargs, task_type)
+    options = app.amqp.router.route(options, _route_name(it), it.args, it.kwargs, task_type)
     if (seconds := _expiration(app, in_message.get("expires"))) is not None:
         options["expiration"] = seconds
     message = app.amqp.create_task_message(
@@ -129,6 +130,12 @@ def _send(app: Celery, producer: Any, it: _Message) -> None:
         **stamps,
     )
     app.amqp.send_task_message(producer, it.name, message, headers=headers, **options)
+
+
+def _route_name(it: _Message) -> str:
+    """Give the name by which it is routed: a map's is that of the task it maps (celery/canvas.py, `_basemap`)."""
+    inner = it.kwargs.get("task") if it.name in _MAPS else None
+    return str(inner["task"]) if isinstance(inner, dict) else it.name
 
 
 def _defaults(task_type: Any) -> dict[str, Any]:
