@@ -11,10 +11,56 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
+    from dyrygent_testing.machine import WorkflowMachine
+    from dyrygent_testing.model import Model, final_statuses
+    from dyrygent_testing.strategies import (
+        failures,
+        graphs,
+        histories,
+        joins,
+        node_ids,
+        observations,
+        outcomes_for,
+        payloads,
+        policies,
+        workflows,
+    )
 
-__all__ = ["JournalMachine", "JournalSuite"]
+__all__ = [
+    "JournalMachine",
+    "JournalSuite",
+    "Model",
+    "WorkflowMachine",
+    "failures",
+    "final_statuses",
+    "graphs",
+    "histories",
+    "joins",
+    "node_ids",
+    "observations",
+    "outcomes_for",
+    "payloads",
+    "policies",
+    "workflows",
+]
 
-_HOMES: Final = {"JournalMachine": "journal_machine", "JournalSuite": "journal_suite"}
+_HOMES: Final = {
+    "JournalMachine": "journal_machine",
+    "JournalSuite": "journal_suite",
+    "Model": "model",
+    "WorkflowMachine": "machine",
+    "failures": "strategies",
+    "final_statuses": "model",
+    "graphs": "strategies",
+    "histories": "strategies",
+    "joins": "strategies",
+    "node_ids": "strategies",
+    "observations": "strategies",
+    "outcomes_for": "strategies",
+    "payloads": "strategies",
+    "policies": "strategies",
+    "workflows": "strategies",
+}
 
 
 def __getattr__(name: str) -> Any:  # a class or a function of the toolkit
