@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from celery import Celery, states
 from celery.backends.base import DisabledBackend
+from celery.exceptions import WorkerLostError
 
-from dyrygent_core import Attempt, Failed, Failure, Succeeded, WorkflowState
+from dyrygent_core import Attempt, Failed, Failure, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError, EncodingError
 from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
@@ -75,7 +76,10 @@ def _finding(attempt: Attempt, meta: Mapping[str, Any], values: ValueCodec) -> F
         except EncodingError as problem:
             return Finding(Failed(attempt, failure_of(problem), is_final=True))
     if meta["status"] == states.FAILURE:
-        return Finding(Failed(attempt, _failure(meta["result"])))
+        failure = _failure(meta["result"])
+        if failure.type == WorkerLostError.__name__:
+            return Finding(Lost(attempt, failure.message))
+        return Finding(Failed(attempt, failure))
     return Finding()
 
 

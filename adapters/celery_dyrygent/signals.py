@@ -4,8 +4,8 @@ Signals are hints: some ends of a task fire none, some fire twice, some fire in 
 is missed here is found by the sweep, and whatever comes twice is ignored by the core.
 
     in the process that runs the task       prerun    the attempt is marked as started
-                                            postrun   SUCCESS, FAILURE, IGNORED are outcomes; RETRY, a replacement
-                                                      and "no state" are not
+                                            postrun   SUCCESS, FAILURE, IGNORED and REJECTED are outcomes; RETRY, a
+                                                      requeue, a replacement and "no state" are not
     in the main process                     failure   of a child that died or overran: Lost or Failed
                                             revoked, unknown
 
@@ -20,9 +20,8 @@ import threading
 from typing import Any, Final
 
 from attrs import frozen
-from billiard.exceptions import WorkerLostError
 from celery import signals, states
-from celery.exceptions import NotRegistered, TaskRevokedError
+from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of
 from celery_dyrygent.identity import Identity
@@ -112,6 +111,8 @@ def _outcome(
             return Failed(attempt, failure_of(retval), _ran(adapter)), {}
         case states.IGNORED if _REPLACED not in str(retval).lower():
             return Skipped(attempt, str(retval), _ran(adapter)), {}
+        case states.REJECTED if not getattr(retval, "requeue", True):
+            return Failed(attempt, failure_of(retval), _ran(adapter)), {}
         case _:
             return None, {}
 
