@@ -1,0 +1,1 @@
+"""The script in `examples/`, and the modules beside it."""
