@@ -23,9 +23,9 @@ from dyrygent_testing.journal_basis import LATER_MS
 __all__ = ["JournalMachine"]
 
 _IDS: Final = ("w", "W", "w ", "caf\u00e9", "cafe\u0301", "{dy:1}:w", "'w'")
-_ATTEMPTS: Final = (Attempt("a"), Attempt("A"), Attempt("a", 0, 2), Attempt("a", 2), Attempt("2.a"))
+_ATTEMPTS: Final = (Attempt("a"), Attempt("A"), Attempt("a", 0, 2))
 _SOON_OR_LATER: Final = st.sampled_from((0, LATER_MS))
-_KEYS: Final = st.builds(WorkflowKey, st.sampled_from(_IDS[:4]), st.sampled_from(("1", "2")))
+_KEYS: Final = st.sampled_from([WorkflowKey("w", "1"), WorkflowKey("W", "1"), WorkflowKey("w", "2")])
 _OBSERVATIONS: Final[st.SearchStrategy[Observation]] = st.one_of(
     st.builds(Succeeded, st.sampled_from(_ATTEMPTS)),
     st.builds(Lost, st.sampled_from(_ATTEMPTS), st.text(max_size=5)),
@@ -125,7 +125,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Set marks, several of one attempt among them."""
         self._same(lambda it: it.mark(key, marks) > 0)
 
-    @rule(key=_KEYS, notes=st.dictionaries(st.sampled_from(_IDS), st.none() | st.integers() | st.text(max_size=3)))
+    @rule(key=_KEYS, notes=st.dictionaries(st.sampled_from(_IDS[:3]), st.none() | st.integers() | st.text(max_size=3)))
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """Set and remove annotations."""
         self._same(lambda it: it.annotate(key, notes))

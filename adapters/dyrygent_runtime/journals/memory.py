@@ -95,7 +95,7 @@ class MemoryJournal:
         with self._changed:
             record, now_ms = self._record(key), self._clock()
             before = len(record.lines)
-            has_diverged = _nonce_at(record, seen.position) != seen.nonce
+            has_diverged = not _agrees(record, seen)
             missed: tuple[Entry, ...] = ()
             try:
                 missed = () if has_diverged else _entries(record, seen.position)
@@ -252,7 +252,8 @@ def _entries(record: _Record, after: int) -> tuple[Entry, ...]:
     )
 
 
-def _nonce_at(record: _Record, position: int) -> str | None:
-    if not position:
-        return ""
-    return record.lines[position - 1].nonce if position <= len(record.lines) else None
+def _agrees(record: _Record, seen: Seen) -> bool:
+    """Tell whether what was seen is what stands there; before the first entry there is nothing to differ in."""
+    if not seen.position:
+        return True
+    return seen.position <= len(record.lines) and record.lines[seen.position - 1].nonce == seen.nonce
