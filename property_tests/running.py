@@ -1,0 +1,70 @@
+"""How these tests run a workflow: every attempt comes to what was drawn for it, in an order that was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import frozen
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from dyrygent_core import Attempt, Begin, Graph, Observation, RetryDue, State, advance
+from dyrygent_testing import graphs, histories
+from dyrygent_testing.model import Outcomes
+
+FEWER: Final = settings(max_examples=max(20, settings().max_examples // 3))
+"""For examples that take long to draw."""
+
+Choose = Callable[[Sequence[Attempt]], Attempt]
+
+
+@frozen
+class Ending:
+    """A workflow that ran to its end: what was observed, what was emitted, and where it stands."""
+
+    state: State
+    observed: tuple[Observation, ...]
+    emitted: tuple[Attempt, ...]
+
+
+def run_to_the_end(graph: Graph, outcomes: Outcomes, choose: Choose) -> Ending:
+    """Begin, then let one attempt after another end, or come due, until the workflow is finished."""
+    state, emitted = advance(graph, State.initial(graph), [Begin()])
+    observed: list[Observation] = [Begin()]
+    while not state.is_finished:
+        delayed = {attempt for attempt, _ in state.delayed}
+        attempt = choose([*state.attempts_in_flight, *sorted(delayed)])
+        is_due = attempt in delayed
+        observed.append(RetryDue(attempt) if is_due else outcomes[attempt.node][attempt.number - 1])
+        state, more = advance(graph, state, observed[-1:])
+        emitted += more
+    return Ending(state, tuple(observed), emitted)
+
+
+def first(attempts: Sequence[Attempt]) -> Attempt:
+    """Choose the first of all."""
+    return attempts[0]
+
+
+def last(attempts: Sequence[Attempt]) -> Attempt:
+    """Choose the last of all."""
+    return attempts[-1]
+
+
+def chosen_by(data: st.DataObject) -> Choose:
+    """Choose as Hypothesis draws."""
+    return lambda attempts: data.draw(st.sampled_from(attempts))
+
+
+def observed_graphs() -> st.SearchStrategy[tuple[Graph, tuple[Observation, ...]]]:
+    """Draw graphs, each with a history of it."""
+    return graphs().flatmap(lambda graph: st.tuples(st.just(graph), histories(graph)))
+
+
+def states(graph: Graph, history: Sequence[Observation]) -> list[State]:
+    """Give the state before a history and after each of its observations."""
+    passed = [State.initial(graph)]
+    for observation in history:
+        passed.append(advance(graph, passed[-1], [observation])[0])
+    return passed

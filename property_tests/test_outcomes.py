@@ -1,0 +1,83 @@
+"""The end of a workflow depends on its graph and on its outcomes, never on their order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dyrygent_core import Attempt, Begin, Failed, Graph, State, Status, Succeeded, advance
+from dyrygent_core.invariants import check_state
+from dyrygent_testing import Model, final_statuses, graphs, joins, outcomes_for
+from dyrygent_testing.model import Outcomes
+from dyrygent_testing.strategies import PLAIN_POLICIES
+from property_tests.running import FEWER, chosen_by, first, last, run_to_the_end
+
+
+def with_outcomes(drawn: st.SearchStrategy[Graph]) -> st.SearchStrategy[tuple[Graph, Outcomes]]:
+    """Draw graphs, each with what its nodes come to."""
+    return drawn.flatmap(lambda graph: st.tuples(st.just(graph), outcomes_for(graph)))
+
+
+@given(with_outcomes(graphs()), st.data())
+def test_the_order_of_outcomes_does_not_matter(drawn: tuple[Graph, Outcomes], data: st.DataObject) -> None:
+    """Any two causal orders give the same statuses, attempts and verdict: those of the pure model."""
+    graph, outcomes = drawn
+    one = run_to_the_end(graph, outcomes, chosen_by(data))
+    other = run_to_the_end(graph, outcomes, last)
+
+    assert one.state.statuses == other.state.statuses == final_statuses(graph, outcomes)
+    assert sorted(one.emitted) == sorted(other.emitted)
+    assert one.state.workflow_state is other.state.workflow_state
+
+
+@given(with_outcomes(graphs()))
+def test_each_node_that_may_run_is_tried_until_it_is_final(drawn: tuple[Graph, Outcomes]) -> None:
+    """The attempts emitted are those that the outcomes call for, each once, and no other."""
+    graph, outcomes = drawn
+    ending = run_to_the_end(graph, outcomes, first)
+
+    never_ran = {node.id for node in graph.nodes} - {attempt.node for attempt in ending.emitted}
+    expected = {
+        Attempt(node, 0, number)
+        for node, its_outcomes in outcomes.items()
+        if node not in never_ran
+        for number in range(1, len(its_outcomes) + 1)
+    }
+    assert sorted(ending.emitted) == sorted(expected)
+    assert all(ending.state.status(node) in (Status.SKIPPED, Status.UPSTREAM_FAILED) for node in never_ran)
+
+
+@given(with_outcomes(graphs(policies=PLAIN_POLICIES)))
+def test_the_verdict_looks_at_all_nodes(drawn: tuple[Graph, Outcomes]) -> None:
+    """The model, shown the same story, ends in the same workflow state."""
+    graph, outcomes = drawn
+    ending = run_to_the_end(graph, outcomes, first)
+    model = Model(graph)
+    for observation in ending.observed:
+        model.observe(observation)
+
+    assert ending.state.workflow_state is model.workflow_state
+    assert ending.state.first_failed == next(
+        (node.id for node in graph.nodes if model.statuses[node.id] is Status.FAILED and not node.allow_failure), None
+    )
+
+
+@FEWER
+@given(joins(), st.data())
+def test_more_dependencies_than_a_cell_can_count(graph: Graph, data: st.DataObject) -> None:
+    """A node that waits for hundreds is decided as if they were few, whichever of them fail, in whatever batches."""
+    failing = data.draw(st.sets(st.sampled_from(graph.nodes), max_size=4))
+    outcomes: Outcomes = {
+        node.id: ((Failed if node in failing else Succeeded)(Attempt(node.id)),) for node in graph.nodes
+    }
+    roots = [outcomes[graph.nodes[number].id][0] for number in graph.roots]
+    random = data.draw(st.randoms(use_true_random=False))
+    random.shuffle(roots)
+    cut = random.randrange(len(roots))
+
+    state = State.initial(graph)
+    for batch in ([Begin(), *roots[:cut]], roots[cut:], outcomes["join"], outcomes["end"]):
+        state, _ = advance(graph, state, batch)
+        check_state(state)
+
+    assert state.statuses == final_statuses(graph, outcomes)
