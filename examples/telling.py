@@ -31,7 +31,7 @@ def tell_environment(console: Console, total: Mapping[str, Any]) -> None:
     if not total["mismatch_count"]:
         _line(console, "every recorded hash matches", style="bold green")
     else:
-        _line(console, f"{total['mismatch_count']:,} files do not match:", style="bold red")
+        _line(console, f"files that do not match: {total['mismatch_count']:,}", style="bold red")
         for name, path, why in total["mismatches"][:_MOST_SHOWN]:
             _line(console, f"  {plain(name)}: {plain(path)} {plain(why)}", style="red")
         if total["mismatch_count"] > _MOST_SHOWN:
@@ -91,7 +91,7 @@ def _as_dict(waits: Waits) -> dict[str, int | None]:
 def _waits(waits: Waits) -> str:
     if waits.median_ms is None or waits.p99_ms is None:
         return "no node"
-    return f"median {_ms(waits.median_ms)}, p99 {_ms(waits.p99_ms)} of {waits.nodes:,} nodes"
+    return f"median {_ms(waits.median_ms)}, p99 {_ms(waits.p99_ms)}; nodes: {waits.nodes:,}"
 
 
 def _ms(value: int) -> str:

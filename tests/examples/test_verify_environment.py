@@ -65,7 +65,7 @@ def test_a_tampered_file_is_told(environment: Site) -> None:
     done = run("--engine", "local", "--site", environment.folder)
 
     assert (done.returncode, done.stderr) == (1, "")
-    assert "1 files do not match:\n  lib: lib/__init__.py has another content" in done.stdout
+    assert "files that do not match: 1\n  lib: lib/__init__.py has another content" in done.stdout
     assert "they match, but require what does not: app" in done.stdout
 
 
