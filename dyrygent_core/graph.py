@@ -138,9 +138,10 @@ class RetryPolicy:
         """Give the delay after so many failures (one or more), in whole milliseconds."""
         delay = self.delay_ms
         for _ in range(failures - 1):
-            if delay >= self.max_delay_ms or not delay:
+            longer = int(min(delay * self.factor, self.max_delay_ms))
+            if longer <= delay:  # it grows no more
                 break
-            delay = int(min(delay * self.factor, self.max_delay_ms))
+            delay = longer
         return min(delay, self.max_delay_ms)
 
 

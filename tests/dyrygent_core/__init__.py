@@ -1,0 +1,1 @@
+"""Example tests of the core: one module for each of its modules."""

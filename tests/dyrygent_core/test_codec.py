@@ -1,0 +1,220 @@
+"""What is written down: its form, what is refused, and the digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    Definition,
+    EncodingError,
+    Failed,
+    Failure,
+    Graph,
+    LimitError,
+    Node,
+    Ran,
+    Succeeded,
+    Workflow,
+    call,
+)
+from dyrygent_core.codec import (
+    JSON_VALUES,
+    MAX_ARGUMENT_BYTES,
+    decode_call,
+    decode_definition,
+    decode_observation,
+    digest,
+    encode_call,
+    encode_definition,
+    encode_observation,
+)
+from dyrygent_core.errors import UnsupportedVersionError
+
+
+def test_an_observation_is_one_line_of_json() -> None:
+    """Flags and places are written only where they say something; the time is the journal's."""
+    assert encode_observation(Begin(at_ms=7)) == '{"v":1,"t":"begin"}'
+    assert encode_observation(Succeeded(Attempt("a", 0, 2), Ran(1, 2, "w"))) == (
+        '{"v":1,"t":"succeeded","a":["a",0,2],"ran":[1,2,"w"]}'
+    )
+    assert encode_observation(Failed(Attempt("ż"), Failure("E", "m", "x"), is_final=True)) == (
+        '{"v":1,"t":"failed","a":["\\u017c",0,1],"failure":{"type":"E","message":"m","module":"x"},"final":true}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{}", "this journal entry is written in format 'None'; this release reads format 1"),
+        ('{"v":2,"t":"begin"}', "this journal entry is written in format '2'; this release reads format 1"),
+        ("[1]", "this journal entry is written in format 'None'; this release reads format 1"),
+        ("begin", "this journal entry is not JSON"),
+        ("[" * 100_000, "this journal entry is not JSON"),
+        (
+            '{"v":1,"t":"paused"}',
+            "this journal entry is of the kind 'paused', which this release does not know",
+        ),
+        ('{"v":1,"t":["begin"]}', "this journal entry is of the kind \"['begin']\", which this release does not know"),
+        (
+            '{"v":1,"t":"lost"}',
+            ("this journal entry is of format 1 but not as this release writes it (KeyError: 'a'); "
+            "another program or a newer release wrote it"),
+        ),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_read_is_refused(written: str, message: str) -> None:
+    """Another version, another kind, another shape: never misread."""
+    with pytest.raises(UnsupportedVersionError) as caught:
+        decode_observation(written)
+
+    assert str(caught.value) == message
+
+
+DEFINITION = Definition(Graph([Node("a"), Node("b", ["a"], trigger="all_done")]), name="two")
+
+
+def test_a_definition_names_edges_by_number() -> None:
+    """Policies are written where they are not the default."""
+    assert json.loads(encode_definition(DEFINITION)) == {
+        "v": 1,
+        "rules": 1,
+        "name": "two",
+        "deadline_ms": None,
+        "ids": ["a", "b"],
+        "edges": [[], [0]],
+        "policies": {"1": {"trigger": "all_done"}},
+        "kept": [],
+        "engine_named": [],
+        "output": [None, []],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"v": 2}, "this workflow's definition is written in format '2'; this release reads format 1"),
+        ({"rules": 2}, "this workflow follows rules 2; this release knows rules 1 to 1"),
+        ({"policies": {"0": {"priority": 1}}}, "got an unexpected keyword argument 'priority'"),
+        ({"policies": {"0": {"trigger": "most"}}}, "trigger 'most' is none of"),
+        ({"edges": [[], [7]]}, "IndexError"),
+        ({"edges": [[1], [0]]}, "CycleError"),
+        ({"ids": ["a"]}, "ValueError"),
+        ({"rules": None}, "TypeError"),
+    ],
+)
+def test_a_definition_that_cannot_be_read_is_refused(change: dict[str, Any], message: str) -> None:
+    """A newer release's, or nobody's."""
+    written = json.dumps({**json.loads(encode_definition(DEFINITION)), **change}).encode()
+
+    with pytest.raises(UnsupportedVersionError) as caught:
+        decode_definition(written)
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [b'{"v":2}', b"{}", b"[]", b'{"v":1}', b'{"v":1,"target":"a","inputs":1,"refs":1}'])
+def test_a_call_that_cannot_be_read_is_refused(written: bytes) -> None:
+    """Like entries and definitions."""
+    with pytest.raises(UnsupportedVersionError, match="this call is"):
+        decode_call(written, JSON_VALUES)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", float("nan"), float("inf"), object, "\ud800"])
+def test_what_json_does_not_know_is_refused(value: Any) -> None:
+    """The node and its call are named; nothing is guessed."""
+    with pytest.raises(EncodingError) as caught:
+        encode_call("load", call("db.load", value), JSON_VALUES)
+
+    assert str(caught.value).startswith("the arguments of node 'load' ('db.load'): this cannot be written as JSON: ")
+    assert str(caught.value).endswith("; pass str, int, float, bool, None, lists and dicts")
+
+
+def test_large_arguments_are_refused() -> None:
+    """With their size, and what to do instead."""
+    with pytest.raises(LimitError) as caught:
+        encode_call("load", call("db.load", "x" * MAX_ARGUMENT_BYTES), JSON_VALUES)
+
+    assert str(caught.value).startswith("the arguments of node 'load' take 1,048,")
+    assert str(caught.value).endswith("more than 1,048,576; store the data elsewhere and pass where it is")
+
+
+def test_an_output_that_json_does_not_know_is_refused() -> None:
+    """The definition is strict JSON too."""
+    workflow = Workflow()
+    workflow.returns(float("nan"))
+
+    with pytest.raises(EncodingError, match="this cannot be written as JSON"):
+        encode_definition(workflow.build()[0])
+
+
+# The digest
+
+
+def digest_of(*ids: str | None, change: Callable[[Workflow], object] = bool) -> str:
+    """Give the digest of two nodes of these ids, the second with the first's result."""
+    workflow = Workflow("digested")
+    first = workflow.add(call("first", {"x": 1, "y": 2}), id=ids[0])
+    workflow.add(call("second", first.result).with_options(queue="q", task_id=first.id), id=ids[1])
+    workflow.add(call("third"), id=ids[1] and f"{ids[1]} too")
+    change(workflow)
+    generated = frozenset(workflow.build()[0].graph.numbers)
+    return digest(*workflow.build(), JSON_VALUES, generated)
+
+
+def test_generated_ids_do_not_count() -> None:
+    """In nodes, edges, references, options, and as keys of the result."""
+    assert digest_of(None, None) == digest_of("6e5ccb1b", "b3e3a0b5")
+
+
+def test_what_is_written_counts() -> None:
+    """Another argument, another node, another result: another workflow."""
+    digests = [
+        digest_of("a", "b"),
+        digest_of("a", "b", change=lambda workflow: workflow.add(call("fourth"))),
+        digest_of("a", "b", change=lambda workflow: workflow.returns(1)),
+        digest_of("a", "b", change=lambda workflow: workflow.returns(["a"])),
+    ]
+
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_digest_is_the_same_in_every_process() -> None:
+    """Whatever the seed of its hashes; and whatever the order of keys."""
+    script = (
+        "import sys; from dyrygent_core import *; from dyrygent_core.codec import *; w = Workflow('w', deadline=5);"
+        "ids = [w.add(call('t', **{key: 1 for key in {'x', 'y', 'abc', 'q'}}), allow_failure=True) for _ in 'abc'];"
+        "w.add(call('join'), after=ids); print(digest(*w.build(), JSON_VALUES, w.generated))"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == 64
+
+
+def test_a_value_that_contains_itself_has_no_digest() -> None:
+    """Options are the engine's, and not looked into before; they may not lead in circles."""
+    circle: dict[str, Any] = {}
+    circle["again"] = circle
+    workflow = Workflow()
+    workflow.add(call("a").with_options(headers=circle))
+
+    with pytest.raises(LimitError, match="a call and its options have more than 1,048,576 items"):
+        digest(*workflow.build(), JSON_VALUES)
