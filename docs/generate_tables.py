@@ -1,0 +1,116 @@
+"""Write `reference/rules.md` from the tables in `dyrygent_core.rules`: run this file after changing them.
+
+A test compares the committed page with what this makes.
+"""  # noqa: INP001  # a script, no part of a package
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from dyrygent_core import Condition, Status, Trigger
+from dyrygent_core.rules import AND_RULES, AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect, Row
+
+PAGE: Final = Path(__file__).parent / "reference" / "rules.md"
+
+EFFECTS: Final = {
+    Effect.HOLD: "holds",
+    Effect.TAINT: "taints",
+    Effect.UPSTREAM_FAILED: "UPSTREAM_FAILED",
+    Effect.RUN: "**runs**",
+}
+VERDICTS: Final = {Status.SCHEDULED: "**runs**", Status.SKIPPED: "SKIPPED", Status.UPSTREAM_FAILED: "UPSTREAM_FAILED"}
+MEANINGS: Final = {
+    Trigger.ALL_SUCCESS: "the default: every dependency succeeded",
+    Trigger.NONE_FAILED: "every dependency succeeded or was skipped",
+    Trigger.ALL_FAILED: "every dependency failed, or never ran because something before it failed",
+    Trigger.ALL_DONE: "every dependency is final, whatever became of it",
+    Trigger.ONE_SUCCESS: "starts at the first success",
+    Trigger.ONE_FAILED: "starts at the first failure",
+    Trigger.NONE_FAILED_MIN_ONE_SUCCESS: "nothing failed and something succeeded: what a join after a branch wants",
+}
+TAINTED_BY: Final = {
+    Trigger.ONE_SUCCESS: "something failed",
+    Trigger.NONE_FAILED_MIN_ONE_SUCCESS: "something succeeded",
+}
+
+
+def rules_page() -> str:
+    """Make the text of the page."""
+    columns = [f"`{column}`" if column in Status.__members__ else "FAILED, allowed" for column in OUTCOME_COLUMNS]
+    or_rules = [trigger for trigger in Trigger if trigger not in AND_RULES]
+    return "\n".join(
+        [
+            "# Conditions and rules",
+            "",
+            "When a node runs, as tables.",
+            "This page is generated from the code's own tables by `docs/generate_tables.py`.",
+            "",
+            "Each edge is decided once, when the node at its other end becomes final.",
+            "It then does one of four things to the node that waits:",
+            "",
+            f"- *{EFFECTS[Effect.HOLD]}*: one edge less to wait for.",
+            f"- *{EFFECTS[Effect.TAINT]}*: one edge less to wait for, and the node remembers it.",
+            f"- *{EFFECTS[Effect.UPSTREAM_FAILED]}*: the node can never run, and is `UPSTREAM_FAILED` at once.",
+            "- *runs*: the node starts at once, whatever becomes of its other dependencies.",
+            "",
+            "A node is decided early only where the answer can no longer change:",
+            "the order in which outcomes arrive does not matter.",
+            "*Allowed* is a `FAILED` node marked `allow_failure`.",
+            "",
+            "## Conditions of an edge",
+            "",
+            *_table(["condition", *columns], _rows(Condition)),
+            "",
+            _at_zero(),
+            "",
+            "## Rules that are a condition on every edge",
+            "",
+            "They hold for the edges that name no condition of their own.",
+            "",
+            *_table(
+                ["rule", "condition", "runs when"],
+                ([f"`{rule.value}`", f"`{condition.value}`", MEANINGS[rule]] for rule, condition in AND_RULES.items()),
+            ),
+            "",
+            "## Rules that look at all edges together",
+            "",
+            "They need at least one dependency, and their edges have no conditions.",
+            "",
+            *_table(["rule", *columns], _rows(or_rules)),
+            "",
+            *_table(
+                ["rule", "runs when", "no edge left", "no edge left, tainted", "tainted means"],
+                (
+                    [
+                        f"`{rule.value}`",
+                        MEANINGS[rule],
+                        *(VERDICTS[verdict] for verdict in AT_ZERO[rule]),
+                        TAINTED_BY.get(rule, "never is"),
+                    ]
+                    for rule in or_rules
+                ),
+            ),
+            "",
+        ]
+    )
+
+
+def _rows(rows: Iterable[Row]) -> Iterable[list[str]]:
+    return ([f"`{row.value}`", *(EFFECTS[effect] for effect in EDGE_EFFECTS[row])] for row in rows)
+
+
+def _at_zero() -> str:
+    clean, tainted = {AT_ZERO[rule] for rule in AND_RULES}.pop()  # one for all of them
+    runs = VERDICTS[clean].strip("*")
+    return f"When no edge is left, a node that is not tainted {runs}, and a tainted one is `{VERDICTS[tainted]}`."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rules_page(), encoding="utf-8")
