@@ -139,11 +139,18 @@ class Conductor:
         return folded
 
     def go_on(self, key: WorkflowKey, position: int, offset: int) -> None:
-        """Send what the entry at `position` emitted, from the `offset`-th on: the rest of another turn's work."""
-        until = self.clock.monotonic_ms() + self.settings.grace_ms // 2
+        """Send what the entry at `position` emitted, from the `offset`-th on: the rest of another turn's work.
+
+        The time that owner had counts on: what comes too late here is left to the sweep, as all of its would be.
+        """
         folded, emissions = fold(self._initial(key), self.journal.read(key))
         self._remember(folded)
-        emitted = next((emitted for entry, emitted in emissions if entry.position == position), ())
+        found = next(((entry, emitted) for entry, emitted in emissions if entry.position == position), None)
+        if found is None:
+            return
+        entry, emitted = found
+        age_ms = self.journal.mark(key, []) - entry.observation.at_ms
+        until = self.clock.monotonic_ms() + self.settings.grace_ms // 2 - age_ms
         in_flight = set(folded.state.attempts_in_flight)
         self.send(folded, [it for it in emitted[offset:] if it in in_flight], until=until)
 

@@ -25,7 +25,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     worker_hijack_root_logger=False,
     dyrygent_settings=Settings(
-        poll_ms=100, sweep_interval_ms=300, grace_ms=3_000, lease_ms=2_000, cancel_grace_ms=1_000
+        poll_ms=100, sweep_interval_ms=300, grace_ms=3_000, lease_ms=5_000, cancel_grace_ms=1_000
     ),
 )
 register_workflow_processor(app)

@@ -217,6 +217,23 @@ def test_a_wide_step_is_handed_over_after_the_first_chunk(world: World) -> None:
     assert world.engine.take() == [f"leaf-{n}" for n in range(100, 250)]
 
 
+def test_what_was_handed_over_too_late_is_left_to_the_sweep(world: World) -> None:
+    """A processor turn that begins after half the grace time sends nothing, and the sweep sends it all, once."""
+    run = world.start(fan(120))
+    world.engine.take()
+    world.engine.takes_over = True
+    world.conductor.turn(run.key, [Succeeded(Attempt("root"))], send_limit=100)
+    world.engine.take()
+
+    world.clock.advance(world.settings.grace_ms // 2 + 1)
+    world.process().go_on(run.key, 2, 100)
+    assert world.engine.take() == []
+
+    world.clock.advance(world.settings.grace_ms)
+    world.sweep()
+    assert world.engine.take() == [f"leaf-{n}" for n in range(100, 120)]
+
+
 class LosingJournal(MemoryJournal):
     """A journal whose replies get lost: it does what it is asked, and then says that it could not be reached."""
 
