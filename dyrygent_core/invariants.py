@@ -50,8 +50,6 @@ def _check_whole(state: State, statuses: tuple[Status, ...]) -> None:
         _fail(f"{len(ready)} nodes are READY, but {len(state.sparse.due_ms)} have a due time")
     if state.is_finished and not all(status.is_final for status in statuses):
         _fail("it is finished, but not every node is final")
-    if not state.is_finished and state.sparse.has_begun and not in_flight and not ready:
-        _fail("it is not finished, but nothing is on its way")
     if state.sparse.is_ending and not all(status.is_final or status is Status.SCHEDULED for status in statuses):
         _fail("it is ending, but a node still waits, or waits for its retry")
     if Status.CANCELLED in statuses and not state.sparse.is_ending:

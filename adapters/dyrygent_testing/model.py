@@ -8,6 +8,7 @@ node's dependencies, and after every observation all nodes are looked at again u
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Final, assert_never
 
 from attrs import frozen
@@ -207,6 +208,14 @@ class Model:
         self.has_begun = False
         self.is_cancelled = False
         self.is_past_deadline = False
+
+    def copy(self) -> Model:
+        """Return a model that stands where this one does, and goes its own way."""
+        other = copy(self)
+        other.statuses = dict(self.statuses)
+        other.outcomes = {node: list(outcomes) for node, outcomes in self.outcomes.items()}
+        other.due_ms = dict(self.due_ms)
+        return other
 
     def observe(self, observation: Observation) -> tuple[Attempt, ...]:
         """Take one observation; return the attempts to schedule, in topological order."""

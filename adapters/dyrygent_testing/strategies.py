@@ -103,8 +103,8 @@ def policies(draw: st.DrawFn) -> Mapping[str, Any]:
         policy["allow_failure"] = draw(st.booleans())
     if draw(st.booleans()):
         policy["max_attempts"] = draw(st.integers(1, 3))
-        delays = st.sampled_from([0, 1, 1_000, 10_000])
-        policy["retry"] = RetryPolicy(draw(delays), draw(st.sampled_from([1, 1.5, 2.0])), draw(delays))
+        first, longest = draw(st.sampled_from([1_000, 0, 10_000])), draw(st.sampled_from([3_600_000, 1_500, 0]))
+        policy["retry"] = RetryPolicy(first, draw(st.sampled_from([2.0, 1, 1.5])), longest)
     if draw(st.booleans()):
         policy["on_loss"] = draw(st.sampled_from(OnLoss))
         policy["max_losses"] = draw(st.integers(1, 3))
@@ -238,32 +238,36 @@ def histories(
     at_ms = 0
     for _ in range(draw(st.integers(0, max_size))):
         at_ms += draw(st.sampled_from([0, 1, 1_000, 20_000]))
-        observation = evolve(draw(_next(model, history, requests)), at_ms=at_ms)
+        observation = evolve(_next(draw, model, history, requests), at_ms=at_ms)
         model.observe(observation)
         history.append(observation)
     return tuple(history)
 
 
 def _next(
-    model: Model, history: Sequence[Observation], requests: Sequence[Observation]
-) -> st.SearchStrategy[Observation]:
-    due: list[st.SearchStrategy[Observation]] = [] if model.has_begun else [st.just(Begin())]
-    if model.in_flight:
-        due.append(st.sampled_from(model.in_flight).flatmap(_plain_outcomes))
-    due += [st.just(RetryDue(attempt)) for attempt, _ in model.delayed]
-    odd: list[st.SearchStrategy[Observation]] = [_strays(model.graph)]
-    if history:
-        odd.append(st.sampled_from(history))
-    if requests:
-        odd.append(st.sampled_from(requests))
-    return st.one_of(*due, *due, *due, *due, *odd)
+    draw: st.DrawFn, model: Model, history: Sequence[Observation], requests: Sequence[Observation]
+) -> Observation:
+    expected: list[Observation | Attempt] = [] if model.has_begun else [Begin()]
+    expected += model.in_flight
+    expected += [RetryDue(attempt) for attempt, _ in model.delayed]
+    if expected and draw(st.integers(0, 9)) < _EXPECTED_OF_TEN:
+        chosen = draw(st.sampled_from(expected))
+        return draw(_plain_outcomes(chosen)) if isinstance(chosen, Attempt) else chosen
+    kinds = [kind for kind in (history, requests) if kind]
+    if draw(st.booleans()) and kinds:
+        return draw(st.sampled_from(draw(st.sampled_from(kinds))))
+    return _stray(draw, model)
 
 
-def _strays(graph: Graph) -> st.SearchStrategy[Observation]:
+_EXPECTED_OF_TEN: Final = 8
+
+
+def _stray(draw: st.DrawFn, model: Model) -> Observation:
     """Draw what nobody is waiting for, as a rule: of any node, or of one that is not there."""
-    names = [node.id for node in graph.nodes] + ["nobody"]
-    attempts = st.builds(Attempt, st.sampled_from(names), st.sampled_from([0, 0, 1]), st.integers(1, 4))
-    return attempts.flatmap(lambda attempt: _plain_outcomes(attempt) | st.just(RetryDue(attempt)))
+    name = draw(st.sampled_from([*model.statuses, "nobody"]))
+    attempt = Attempt(name, draw(st.sampled_from([0, 0, 1])), draw(st.integers(1, 4)))
+    others: list[Observation] = [RetryDue(attempt), Begin()]
+    return draw(st.sampled_from(others) | _plain_outcomes(attempt))
 
 
 @st.composite

@@ -23,6 +23,7 @@ from dyrygent_core import (
 from dyrygent_core.statuses import FINAL_STATUSES
 
 GRAPH = Graph([Node("a", max_attempts=2), Node("b"), Node("c", ["a", "b"])])
+INITIAL = State.initial(GRAPH)
 
 
 def after(*numbers: int) -> State:
@@ -79,6 +80,7 @@ def test_states_are_compared_by_content() -> None:
     assert after(1) != after(1, 2)
     assert after(1) != State.initial(Graph([Node("a"), Node("b"), Node("c", ["a", "b"])]))
     assert after() != "a state"
+    assert INITIAL.__eq__(INITIAL)  # the way of `is`, which nothing here may bypass
 
 
 def test_a_state_is_shown_shortly() -> None:
