@@ -300,7 +300,8 @@ def encode_call(node_id: str, call: Call, values: ValueCodec) -> bytes:
         raise EncodingError(message) from problem
     size = len(data)
     if size > MAX_ARGUMENT_BYTES:  # then look closer: references are not the caller's data, and a join has thousands
-        size = len(values.encode(call.inputs.value))
+        defaults = [it.fallback.value for it in call.inputs.references if it.fallback is not None]
+        size = len(values.encode([call.inputs.value, defaults, dict(call.options)]))
     if size > MAX_ARGUMENT_BYTES:
         message = (
             f"the arguments of node {quoted(node_id)} take {size:,} bytes, more than {MAX_ARGUMENT_BYTES:,}; "

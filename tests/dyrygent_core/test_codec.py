@@ -14,6 +14,7 @@ import pytest
 from dyrygent_core import (
     Attempt,
     Begin,
+    Call,
     Definition,
     EncodingError,
     Failed,
@@ -22,6 +23,7 @@ from dyrygent_core import (
     LimitError,
     Node,
     Ran,
+    ResultRef,
     Succeeded,
     Workflow,
     call,
@@ -138,13 +140,29 @@ def test_what_json_does_not_know_is_refused(value: Any) -> None:
     assert str(caught.value).endswith("; pass str, int, float, bool, None, lists and dicts")
 
 
-def test_large_arguments_are_refused() -> None:
+@pytest.mark.parametrize(
+    "large",
+    [
+        call("db.load", "x" * MAX_ARGUMENT_BYTES),
+        call("db.load", ResultRef("a").default("x" * MAX_ARGUMENT_BYTES)),
+        call("db.load").with_options(headers="x" * MAX_ARGUMENT_BYTES),
+    ],
+    ids=["argument", "default", "option"],
+)
+def test_large_arguments_are_refused(large: Call) -> None:
     """With their size, and what to do instead."""
     with pytest.raises(LimitError) as caught:
-        encode_call("load", call("db.load", "x" * MAX_ARGUMENT_BYTES), JSON_VALUES)
+        encode_call("load", large, JSON_VALUES)
 
     assert str(caught.value).startswith("the arguments of node 'load' take 1,048,")
     assert str(caught.value).endswith("more than 1,048,576; store the data elsewhere and pass where it is")
+
+
+def test_references_do_not_count_as_arguments() -> None:
+    """A join may refer to thousands of nodes of long ids."""
+    many = [ResultRef(f"{number:04} {'x' * 250}") for number in range(5_000)]
+
+    assert len(encode_call("join", call("join", many), JSON_VALUES)) > MAX_ARGUMENT_BYTES
 
 
 def test_an_output_that_json_does_not_know_is_refused() -> None:
