@@ -5,6 +5,8 @@ A failing run is shrunk to the shortest story that tells the two apart.
 
 from __future__ import annotations
 
+from typing import Final
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -30,13 +32,15 @@ from dyrygent_testing.strategies import graphs
 __all__ = ["WorkflowMachine"]
 
 
+_FAILURES: Final = ("plain", "plain", "plain", "final", "revoked")
+_BEFORE_REQUESTS: Final = 8
+"""Observations before anybody asks for the end, or there is little to end."""
+
+
 class WorkflowMachine(RuleBasedStateMachine):
     """One workflow, to which anything may happen at any time.
 
-    Subclass it, and override `graphs` to restrict what is drawn:
-
-        class TestMine(WorkflowMachine.TestCase):
-            settings = settings(stateful_step_count=30)
+    With pytest: `TestWorkflow = WorkflowMachine.TestCase`.
     """
 
     def __init__(self) -> None:
@@ -44,6 +48,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.observed: list[Observation] = []
         self.emitted: set[Attempt] = set()
         self.at_ms = 0
+        self.repeats = 1
 
     @initialize(graph=graphs(min_nodes=1, max_nodes=6))
     def start(self, graph: Graph) -> None:
@@ -52,23 +57,31 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.state = State.initial(graph)
         self.model = Model(graph)
 
+    @precondition(lambda self: not self.model.has_begun)
     @rule()
     def begin(self) -> None:
-        """Begin, perhaps again."""
+        """Begin; again, it is `repeat` that does."""
         self.observe(Begin(at_ms=self.at_ms))
 
     @precondition(lambda self: bool(self.model.in_flight))
-    @rule(data=st.data(), kind=st.sampled_from([Succeeded, Succeeded, Skipped, Lost]))
-    def end(self, data: st.DataObject, kind: type[Succeeded | Skipped | Lost]) -> None:
-        """Let an attempt in flight end well, or stop itself, or get lost."""
+    @rule(data=st.data())
+    def succeed(self, data: st.DataObject) -> None:
+        """Let an attempt in flight succeed."""
+        self.observe(Succeeded(data.draw(st.sampled_from(self.model.in_flight)), at_ms=self.at_ms))
+
+    @precondition(lambda self: bool(self.model.in_flight))
+    @rule(data=st.data(), kind=st.sampled_from([Skipped, Lost]))
+    def stop(self, data: st.DataObject, kind: type[Skipped | Lost]) -> None:
+        """Let an attempt in flight stop itself, or get lost."""
         self.observe(kind(data.draw(st.sampled_from(self.model.in_flight)), at_ms=self.at_ms))
 
     @precondition(lambda self: bool(self.model.in_flight))
-    @rule(data=st.data(), is_final=st.booleans(), is_revoked=st.booleans())
-    def fail(self, data: st.DataObject, *, is_final: bool, is_revoked: bool) -> None:
-        """Let an attempt in flight fail."""
+    @rule(data=st.data(), kind=st.sampled_from(_FAILURES), waited_ms=st.integers(0, 10_000))
+    def fail(self, data: st.DataObject, kind: str, waited_ms: int) -> None:
+        """Let an attempt in flight fail, some time later."""
+        self.at_ms += waited_ms
         attempt = data.draw(st.sampled_from(self.model.in_flight))
-        self.observe(Failed(attempt, is_final=is_final, is_revoked=is_revoked, at_ms=self.at_ms))
+        self.observe(Failed(attempt, is_final=kind == "final", is_revoked=kind == "revoked", at_ms=self.at_ms))
 
     @precondition(lambda self: bool(self.model.delayed))
     @rule(data=st.data())
@@ -78,18 +91,20 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.at_ms = max(self.at_ms, due_ms)
         self.observe(RetryDue(attempt, at_ms=self.at_ms))
 
-    @precondition(lambda self: bool(self.observed))
+    @precondition(lambda self: len(self.observed) > 2 * self.repeats)  # or little else happens
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         """Observe again what was observed."""
+        self.repeats += 1
         self.observe(data.draw(st.sampled_from(self.observed)))
 
-    @rule(milliseconds=st.integers(0, 10_000))
-    def wait(self, milliseconds: int) -> None:
-        """Let time pass."""
-        self.at_ms += milliseconds
+    @rule(data=st.data(), index=st.integers(0, 1), number=st.integers(1, 4))
+    def stray(self, data: st.DataObject, index: int, number: int) -> None:
+        """Observe an outcome of any attempt, which as a rule nobody waits for."""
+        node = data.draw(st.sampled_from([*self.model.statuses, "nobody"]))
+        self.observe(Succeeded(Attempt(node, index, number), at_ms=self.at_ms))
 
-    @precondition(lambda self: len(self.observed) > 3)
+    @precondition(lambda self: len(self.observed) >= _BEFORE_REQUESTS and not self.model.is_cancelled)
     @rule(request=st.sampled_from([CancelRequested(), DeadlinePassed()]))
     def request(self, request: CancelRequested | DeadlinePassed) -> None:
         """Ask for the end, or run out of time."""

@@ -91,6 +91,22 @@ def test_a_failure_wins_over_a_skip() -> None:
     assert skipped_first.status("d") is failed_first.status("d") is Status.UPSTREAM_FAILED
 
 
+@pytest.mark.parametrize("degree", [2, 100, 101, 102, 200, 201, 350])
+@pytest.mark.parametrize("place", [0, -1])
+def test_one_skip_among_hundreds_is_remembered(degree: int, place: int) -> None:
+    """Counting beyond what one cell holds neither loses the taint nor an edge."""
+    roots = [Attempt(f"n{number}") for number in range(degree)]
+    graph = Graph([*(Node(root.node) for root in roots), Node("join", [root.node for root in roots])])
+    outcomes: list[Observation] = [Succeeded(root) for root in roots]
+    outcomes[place] = Skipped(roots[place])
+
+    state = after(graph, Begin(), *outcomes[:-1])
+    assert state.status("join") is Status.WAITING
+    state, _ = advance(graph, state, outcomes[-1:])
+
+    assert state.status("join") is Status.SKIPPED
+
+
 def test_an_allowed_failure_satisfies_whoever_waits() -> None:
     """The dependent runs, and the workflow succeeds all the same."""
     graph = Graph([Node("a", allow_failure=True), Node("b", ["a"])])
