@@ -84,7 +84,7 @@ class Run:
         Raises `TimeoutError`; the workflow goes on.
         """
         clock = self._conductor.clock
-        end_ms = None if timeout is None else clock.monotonic_ms() + int(timeout * 1000)
+        end_ms = None if timeout is None else clock.monotonic_ms() + int(float(timeout) * 1000)
         while True:
             folded = self._now()
             if folded.state.is_finished:

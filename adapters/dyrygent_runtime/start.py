@@ -79,6 +79,7 @@ def start(
 
 def _written(conductor: Conductor, workflow: Workflow, workflow_id: str) -> NewWorkflow:
     """Build, check and encode all of it, before anything is written."""
+    _check_workflow(workflow)
     if len(workflow) > MAX_NODES:
         message = f"a workflow has at most {MAX_NODES:,} nodes at run time, this one {len(workflow):,}; split it"
         raise LimitError(message)
@@ -95,6 +96,14 @@ def _written(conductor: Conductor, workflow: Workflow, workflow_id: str) -> NewW
         definition=encode_definition(definition),
         calls=encoded,
     )
+
+
+def _check_workflow(workflow: object) -> None:
+    if not isinstance(workflow, Workflow):
+        message = (
+            f"start takes a Workflow, not a value of type {type(workflow).__name__}; add calls to a Workflow first"
+        )
+        raise UsageError(message)
 
 
 def _create(conductor: Conductor, new: NewWorkflow, nonce: str) -> Created:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, Succeeded, UsageError, Workflow
 from dyrygent_core.codec import JSON_VALUES, MAX_RESULT_BYTES
@@ -67,6 +67,7 @@ class LocalAdapter:
         if workers < 1:
             message = f"workers must be at least 1, not {workers}"
             raise UsageError(message)
+        _check_functions(functions)
         self._functions = dict(functions)
         self.journal = journal if journal is not None else MemoryJournal()
         self.conductor = Conductor(
@@ -226,6 +227,18 @@ class UnknownFunctionError(UnknownNodeError):
         close = self.args[2]
         hint = f"; did you mean {quoted(close[0])}?" if close else "; add it to LocalAdapter(functions)"
         return f"no function is named {quoted(self.node)}{hint}"
+
+
+def _check_functions(functions: object) -> None:
+    if not isinstance(functions, Mapping):
+        message = f"LocalAdapter takes its functions by name, as {{name: function}}, not as {type(functions).__name__}"
+        raise UsageError(message)
+    for name, function in cast("Mapping[object, object]", functions).items():
+        if not isinstance(name, str) or not callable(function):
+            message = (
+                f"LocalAdapter was given {quoted(repr(name))}: {type(function).__name__}; write {{name: function}}"
+            )
+            raise UsageError(message)
 
 
 def _encoded(value: Any, item: Dispatch) -> bytes:

@@ -201,3 +201,19 @@ def test_a_closed_adapter_refuses() -> None:
 
     with pytest.raises(UsageError, match="closed"):
         local.start(Workflow())
+
+
+@pytest.mark.parametrize("functions", [[print], {"print": "print"}, {1: print}])
+def test_functions_are_given_by_name(functions: object) -> None:
+    """What is not a mapping of names to functions is refused, and no thread is started."""
+    threads = threading.active_count()
+
+    with pytest.raises(UsageError, match="name: function"):
+        LocalAdapter(functions)  # type: ignore[arg-type]
+    assert threading.active_count() == threads
+
+
+def test_only_workflows_are_started(adapter: LocalAdapter) -> None:
+    """A call alone is no workflow, and the error says what to do with it."""
+    with pytest.raises(UsageError, match="add calls to a Workflow first"):
+        adapter.start(call("const", 1))  # type: ignore[arg-type]
