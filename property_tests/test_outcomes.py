@@ -67,7 +67,7 @@ def test_the_verdict_looks_at_all_nodes(drawn: tuple[Graph, Outcomes]) -> None:
 def test_more_dependencies_than_a_cell_can_count(graph: Graph, data: st.DataObject) -> None:
     """A node that waits for hundreds is decided as if they were few, whatever they come to, in whatever batches."""
     most, few = data.draw(st.permutations([Succeeded, Failed, Skipped]))[:2]
-    others = data.draw(st.sets(st.sampled_from(graph.nodes), max_size=4))
+    others = data.draw(st.sets(st.sampled_from(graph.nodes), min_size=1, max_size=4))
     outcomes: Outcomes = {node.id: ((few if node in others else most)(Attempt(node.id)),) for node in graph.nodes}
     roots = [outcomes[graph.nodes[number].id][0] for number in graph.roots]
     random = data.draw(st.randoms(use_true_random=False))
