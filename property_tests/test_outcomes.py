@@ -10,7 +10,7 @@ from dyrygent_core.invariants import check_state
 from dyrygent_testing import Model, final_statuses, graphs, joins, outcomes_for
 from dyrygent_testing.model import Outcomes
 from dyrygent_testing.strategies import PLAIN_POLICIES
-from property_tests.running import FEWER, chosen_by, first, last, run_to_the_end
+from property_tests.running import chosen_by, first, last, run_to_the_end
 
 
 def with_outcomes(drawn: st.SearchStrategy[Graph]) -> st.SearchStrategy[tuple[Graph, Outcomes]]:
@@ -62,7 +62,6 @@ def test_the_verdict_looks_at_all_nodes(drawn: tuple[Graph, Outcomes]) -> None:
     )
 
 
-@FEWER
 @given(joins(), st.data())
 def test_more_dependencies_than_a_cell_can_count(graph: Graph, data: st.DataObject) -> None:
     """A node that waits for hundreds is decided as if they were few, whatever they come to, in whatever batches."""
