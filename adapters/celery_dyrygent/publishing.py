@@ -55,7 +55,7 @@ def publish(app: Celery, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
     """
     refusals: list[Refusal] = []
     try:
-        with app.producer_or_acquire() as producer, _batched(producer):
+        with app.producer_or_acquire() as producer, _batched(producer, len(batch)):
             for item in batch:
                 try:
                     _send(app, producer, _message(item))
@@ -79,9 +79,9 @@ def publish_one(app: Celery, name: str, task_id: str, args: Sequence[Any], optio
         raise AdapterUnavailableError(message) from problem
 
 
-def _batched(producer: Any) -> AbstractContextManager[Any]:
-    """Batch where this kombu can (5.7 on), else publish one by one."""
-    return producer.batch(max_size=_BATCH) if hasattr(producer, "batch") else nullcontext()
+def _batched(producer: Any, size: int) -> AbstractContextManager[Any]:
+    """Batch several messages where this kombu can (5.7 on): a batch costs more than one message sent alone."""
+    return producer.batch(max_size=_BATCH) if size > 1 and hasattr(producer, "batch") else nullcontext()
 
 
 @frozen
