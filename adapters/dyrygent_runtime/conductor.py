@@ -267,32 +267,21 @@ class Conductor:
         until: int,
         send_limit: int | None,
     ) -> None:
-        """Do what the own entries ask for; what the journal is suddenly away for is left to the sweep."""
+        """Dispatch, wake up in time, finish; what the journal is suddenly away for is left to the sweep."""
+        attempts = [attempt for _, emitted in owned for attempt in emitted]
+        state = folded.state
         try:
-            self._act(folded, owned, results, until, send_limit)
+            if send_limit is not None and len(attempts) > send_limit:
+                attempts = self._hand_over(folded.key, owned, send_limit)
+            if attempts:
+                self.send(folded, attempts, until=until, results=results)
+            if state.delayed and owned:
+                earliest_ms = min(due_ms for _, due_ms in state.delayed)
+                self.journal.remind(folded.key, in_ms=max(0, earliest_ms - owned[-1][0].observation.at_ms))
+            if state.is_finished:
+                self.finish(folded)
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the sweep does the rest of this turn: %s", quoted(folded.key.id), problem)
-
-    def _act(
-        self,
-        folded: Folded,
-        owned: Sequence[tuple[Entry, tuple[Attempt, ...]]],
-        results: Mapping[Attempt, bytes],
-        until: int,
-        send_limit: int | None,
-    ) -> None:
-        """Dispatch, wake up in time, finish."""
-        attempts = [attempt for _, emitted in owned for attempt in emitted]
-        if send_limit is not None and len(attempts) > send_limit:
-            attempts = self._hand_over(folded.key, owned, send_limit)
-        if attempts:
-            self.send(folded, attempts, until=until, results=results)
-        state = folded.state
-        if state.delayed and owned:
-            earliest_ms = min(due_ms for _, due_ms in state.delayed)
-            self.journal.remind(folded.key, in_ms=max(0, earliest_ms - owned[-1][0].observation.at_ms))
-        if state.is_finished:
-            self.finish(folded)
 
     def _hand_over(
         self, key: WorkflowKey, owned: Sequence[tuple[Entry, tuple[Attempt, ...]]], limit: int

@@ -31,17 +31,15 @@ from dyrygent_runtime.journals import redis_scripts as scripts
 from dyrygent_runtime.journals.redis_connection import RedisConnection
 from dyrygent_runtime.journals.redis_keys import (
     Keys,
-    attempt_of,
     due_keys,
     entries_of,
-    field_of,
     key_of,
-    lease_text,
     lease_view,
     leases_key,
     marks_of,
     member_of,
 )
+from dyrygent_runtime.journals.writing import attempt_of, field_of, lease_text
 
 __all__ = ["RedisJournal"]
 

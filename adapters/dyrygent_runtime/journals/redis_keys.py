@@ -10,20 +10,17 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from dyrygent_core import Attempt
 from dyrygent_core.codec import decode_observation
-from dyrygent_core.ports import Entry, Lease, LeaseView, Marks, WorkflowKey
+from dyrygent_core.ports import Entry, LeaseView, Marks, WorkflowKey
+from dyrygent_runtime.journals.writing import lease_of
 
 __all__ = [
     "Keys",
-    "attempt_of",
     "due_keys",
     "entries_of",
-    "field_of",
     "key_of",
-    "lease_text",
     "lease_view",
     "leases_key",
     "marks_of",
@@ -69,7 +66,7 @@ def _sized(text: str) -> str:
     return f"{len(text)}:{text}"
 
 
-# Members and fields
+# Members
 
 
 def member_of(key: WorkflowKey) -> bytes:
@@ -81,17 +78,6 @@ def key_of(member: bytes) -> WorkflowKey:
     """Read what `member_of` wrote."""
     length, _, rest = member.decode().partition(":")
     return WorkflowKey(rest[int(length) :], rest[: int(length)])
-
-
-def field_of(attempt: Attempt) -> bytes:
-    """Write an attempt as a field of a hash."""
-    return f"{attempt.index}.{attempt.number}.{attempt.node}".encode()
-
-
-def attempt_of(name: bytes) -> Attempt:
-    """Read what `field_of` wrote."""
-    index, number, node = name.decode().split(".", 2)
-    return Attempt(node, int(index), int(number))
 
 
 # Values
@@ -112,26 +98,14 @@ def marks_of(text: bytes) -> Marks:
     return Marks(int(sent), int(sent_ms) or None, int(started_ms) or None, worker, boot)
 
 
-def lease_text(lease: Lease) -> str:
-    """Write a lease, but for its name."""
-    return json.dumps([sorted(lease.active), sorted(lease.reserved)])
-
-
 def lease_view(name: bytes, text: bytes) -> LeaseView:
     """Read a lease as the scripts write it."""
     worker, boot = json.loads(name)
     written, renewed_ms, expires_ms, before = json.loads(text)
     return LeaseView(
-        _lease(worker, boot, written),
+        lease_of(worker, boot, written),
         int(renewed_ms),
         int(expires_ms),
-        None if before is None else _lease(worker, boot, before[0]),
+        None if before is None else lease_of(worker, boot, before[0]),
         None if before is None else int(before[1]),
     )
-
-
-def _lease(worker: str, boot: str, text: str) -> Lease:
-    active: list[Any]
-    reserved: list[Any]
-    active, reserved = json.loads(text)
-    return Lease(worker, boot, frozenset(active), frozenset(reserved))

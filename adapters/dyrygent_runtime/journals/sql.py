@@ -44,6 +44,7 @@ from dyrygent_runtime.journals.sql_tables import (
     RESULTS,
     WORKFLOWS,
 )
+from dyrygent_runtime.journals.writing import attempt_of, field_of, lease_of, lease_text
 
 __all__ = ["SqlJournal"]
 
@@ -143,7 +144,7 @@ class SqlJournal:
 
     def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
         """See `Journal.results`."""
-        wanted = {_field(attempt): attempt for attempt in attempts}
+        wanted = {field_of(attempt): attempt for attempt in attempts}
         return self._lookup(key, RESULTS, RESULTS.c.attempt, RESULTS.c.value, wanted)
 
     def mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
@@ -160,7 +161,7 @@ class SqlJournal:
         with self._database.reading() as connection:
             number = self._known(connection, key).number
             rows = connection.execute(select(MARKS).where(MARKS.c.workflow == number)).all()
-        return {_attempt(row.attempt): _marks(row) for row in rows}
+        return {attempt_of(row.attempt): _marks(row) for row in rows}
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
         """See `Journal.due`."""
@@ -240,7 +241,7 @@ class SqlJournal:
         )
         with self._database.hinting() as (connection, now_ms):
             before = connection.execute(select(LEASES).where(*place)).first()
-            values = {"names": _names(lease), "renewed_ms": now_ms, "expires_ms": now_ms + ttl_ms}
+            values = {"names": lease_text(lease), "renewed_ms": now_ms, "expires_ms": now_ms + ttl_ms}
             if before is None:
                 identity = {"namespace": self._name, "worker": lease.worker.encode(), "boot": lease.boot}
                 connection.execute(insert(LEASES).values({**identity, **values}))
@@ -347,7 +348,7 @@ def _missed(connection: Connection, row: Row[Any], seen: Seen) -> tuple[Entry, .
 
 
 def _insert_results(connection: Connection, number: int, results: Mapping[Attempt, bytes]) -> None:
-    values = {_field(attempt): value for attempt, value in results.items()}
+    values = {field_of(attempt): value for attempt, value in results.items()}
     for chunk in _chunks(list(values)):
         place = (RESULTS.c.workflow == number, RESULTS.c.attempt.in_(chunk))
         known = set(connection.execute(select(RESULTS.c.attempt).where(*place)).scalars())
@@ -357,14 +358,14 @@ def _insert_results(connection: Connection, number: int, results: Mapping[Attemp
 
 
 def _set_marks(connection: Connection, number: int, marks: Sequence[Mark], now_ms: int) -> None:
-    attempts = list(dict.fromkeys(_field(mark.attempt) for mark in marks))
+    attempts = list(dict.fromkeys(field_of(mark.attempt) for mark in marks))
     before: dict[bytes, Marks] = {}
     for chunk in _chunks(attempts):
         place = (MARKS.c.workflow == number, MARKS.c.attempt.in_(chunk))
         before |= {row.attempt: _marks(row) for row in connection.execute(select(MARKS).where(*place))}
     after = dict(before)
     for mark in marks:
-        name = _field(mark.attempt)
+        name = field_of(mark.attempt)
         after[name] = marked(after.get(name, Marks()), mark, now_ms)
     rows = [{"in_workflow": number, "of_attempt": name, **asdict(it)} for name, it in after.items()]
     old = [row for row in rows if row["of_attempt"] in before]
@@ -393,25 +394,7 @@ def _chunks(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (names[start : start + _MOST_PARAMETERS] for start in range(0, len(names), _MOST_PARAMETERS))
 
 
-def _field(attempt: Attempt) -> bytes:
-    return f"{attempt.index}.{attempt.number}.{attempt.node}".encode()
-
-
-def _attempt(name: bytes) -> Attempt:
-    index, number, node = name.decode().split(".", 2)
-    return Attempt(node, int(index), int(number))
-
-
-def _names(lease: Lease) -> str:
-    return json.dumps([sorted(lease.active), sorted(lease.reserved)])
-
-
-def _lease(worker: str, boot: str, names: str) -> Lease:
-    active, reserved = json.loads(names)
-    return Lease(worker, boot, frozenset(active), frozenset(reserved))
-
-
 def _lease_view(row: Row[Any]) -> LeaseView:
     worker = row.worker.decode()
-    previous = None if row.previous is None else _lease(worker, row.boot, row.previous)
-    return LeaseView(_lease(worker, row.boot, row.names), row.renewed_ms, row.expires_ms, previous, row.previous_ms)
+    previous = None if row.previous is None else lease_of(worker, row.boot, row.previous)
+    return LeaseView(lease_of(worker, row.boot, row.names), row.renewed_ms, row.expires_ms, previous, row.previous_ms)
