@@ -6,6 +6,7 @@ Nothing here does I/O, reads a clock, draws a random number, logs or starts a th
 """
 
 from dyrygent_core.advance import advance
+from dyrygent_core.control import SkipNode, Take
 from dyrygent_core.errors import (
     CycleError,
     DuplicateNodeError,
@@ -19,7 +20,7 @@ from dyrygent_core.errors import (
     WorkflowExistsError,
     WorkflowFailedError,
 )
-from dyrygent_core.graph import Edge, Graph, Node, OnLoss, RetryPolicy
+from dyrygent_core.graph import Each, Edge, Graph, Mode, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -30,14 +31,19 @@ from dyrygent_core.observations import (
     Lost,
     Observation,
     Outcome,
+    PauseRequested,
     Ran,
+    RerunRequested,
+    ResumeRequested,
     RetryDue,
     Skipped,
+    SkipRequested,
     Succeeded,
+    TimedOut,
 )
 from dyrygent_core.refs import ResultRef
 from dyrygent_core.rules import Condition, Trigger
-from dyrygent_core.state import State
+from dyrygent_core.state import Progress, State
 from dyrygent_core.statuses import Status, WorkflowState
 from dyrygent_core.workflow import Call, Definition, NodeHandle, Workflow, call
 
@@ -52,6 +58,7 @@ __all__ = [
     "Definition",
     "DuplicateNodeError",
     "DyrygentError",
+    "Each",
     "Edge",
     "EncodingError",
     "Failed",
@@ -60,19 +67,29 @@ __all__ = [
     "JournalError",
     "LimitError",
     "Lost",
+    "Mode",
     "Node",
     "NodeHandle",
     "Observation",
     "OnLoss",
     "Outcome",
+    "PauseRequested",
+    "Progress",
     "Ran",
+    "RerunRequested",
     "ResultRef",
+    "ResumeRequested",
     "RetryDue",
     "RetryPolicy",
+    "Role",
+    "SkipNode",
+    "SkipRequested",
     "Skipped",
     "State",
     "Status",
     "Succeeded",
+    "Take",
+    "TimedOut",
     "Trigger",
     "UnknownNodeError",
     "UnknownWorkflowError",

@@ -1,14 +1,17 @@
 """`advance`: the one place where it is decided what runs next.
 
-It is the left fold of one observation at a time, and reads as the transitions of a node:
+It is the left fold of one observation at a time, and reads as the transitions of a node or of an instance:
 
-    WAITING   --last edge decided-->  SCHEDULED | SKIPPED | UPSTREAM_FAILED      (tables in `rules`)
-    SCHEDULED --Succeeded-->          SUCCEEDED
-    SCHEDULED --Skipped-->            SKIPPED
-    SCHEDULED --Failed-->             READY until its retry is due, or FAILED    (CANCELLED when ending and revoked)
-    SCHEDULED --Lost-->               SCHEDULED, next attempt, or FAILED         (CANCELLED when ending)
-    READY     --RetryDue-->           SCHEDULED
-    WAITING, READY --CancelRequested, DeadlinePassed-->  CANCELLED
+    WAITING    --last edge decided-->  READY | SKIPPED | UPSTREAM_FAILED          (tables in `rules`)
+    READY      --released-->           SCHEDULED                                  (`release`)
+    SCHEDULED  --Succeeded-->          SUCCEEDED                                  (`outcomes`)
+    SCHEDULED  --Skipped-->            SKIPPED
+    SCHEDULED  --Failed, TimedOut-->   READY, until its retry is due, or FAILED   (CANCELLED if ending and revoked)
+    SCHEDULED  --Lost-->               READY, next attempt, or FAILED             (CANCELLED if ending)
+    READY      --RetryDue-->           SCHEDULED
+    WAITING, READY  --CancelRequested, DeadlinePassed, a failure under fail_fast-->  CANCELLED
+    WAITING, READY  --SkipRequested--> SKIPPED
+    final      --RerunRequested-->     WAITING                                    (`rerun`)
 
 Everything else is ignored: an observation may be late, repeated, or about an attempt that never was.
 No clock, no chance, no I/O: retry delays are counted from the time that the journal stamped on the observation.
@@ -16,14 +19,15 @@ No clock, no chance, no I/O: retry delays are counted from the time that the jou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, assert_never
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from attrs import evolve
 
-from dyrygent_core import cells
+from dyrygent_core.cells import DELAYED, is_final
 from dyrygent_core.errors import UsageError
-from dyrygent_core.graph import Graph, OnLoss
+from dyrygent_core.graph import Graph
+from dyrygent_core.kernel import succeed
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -33,221 +37,258 @@ from dyrygent_core.observations import (
     Lost,
     Observation,
     Outcome,
+    PauseRequested,
+    RerunRequested,
+    ResumeRequested,
     RetryDue,
     Skipped,
+    SkipRequested,
     Succeeded,
+    TimedOut,
 )
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect
-from dyrygent_core.state import FIRST_TRY, State, Tries
+from dyrygent_core.outcomes import judge, retry_delay_ms
+from dyrygent_core.release import release
+from dyrygent_core.rerun import rerun
+from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
+from dyrygent_core.step import Step
+from dyrygent_core.tries import Tries
 
 __all__ = ["advance"]
 
-_COLUMN: Final = {Status[name]: column for column, name in enumerate(OUTCOME_COLUMNS) if name in Status.__members__}
-_ALLOWED_FAILED: Final = OUTCOME_COLUMNS.index("allowed FAILED")
+_READY: Final = int(Status.READY)
+_SCHEDULED: Final = int(Status.SCHEDULED)
 
 
 def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> tuple[State, tuple[Attempt, ...]]:
     """Fold observations into a state; return the new state and the attempts to schedule.
 
     Pure: equal arguments give equal results, and `state` stays as it was. The attempts are in the order of the
-    observations that caused them, and within one in topological order; each is emitted once ever.
+    observations that caused them, and within one by priority, then in topological order; each is emitted once ever.
     An observation that is late, repeated or impossible is ignored; if all are, `state` itself is returned.
     Cost: O(edges out of the nodes that became final), whatever the size of the graph.
 
-    Raises `UsageError` if `state` belongs to another graph.
+    Raises `UsageError` if `state` belongs to another graph, and for what is no observation at all.
     """
     if state.graph is not graph and state.graph != graph:
         message = f"this state belongs to {state.graph!r}, not to {graph!r}"
         raise UsageError(message)
-    step = _Step(state)
-    emitted: list[Attempt] = []
-    for observation in observations:
-        step.observe(observation)
-        emitted += step.release()
-    return step.freeze(), tuple(emitted)
+    facts: Sequence[Observation] = observations if isinstance(observations, list | tuple) else tuple(observations)
+    if len(facts) == 1 and type(facts[0]) is Succeeded:
+        known = _succeed(state, facts[0])
+        if known is not None:
+            return known
+    step = Step(state, writes=len(facts))
+    for fact in facts:
+        if _transition(fact)(step, fact):
+            step.has_changed = True
+            release(step)
+    return step.freeze(), tuple(step.emitted)
 
 
-class _Step:
-    """The transient of one call of `advance`: thawed cells, owned side maps, and what is to be emitted."""
+def _succeed(state: State, fact: Succeeded) -> tuple[State, tuple[Attempt, ...]] | None:
+    """Take the short way, where a first attempt succeeds and nothing special follows; else None."""
+    attempt = fact.attempt
+    if attempt.index or attempt.number > 1 or fact.sizes or fact.branches is not None or state.side.tries:
+        return None
+    graph = state.graph
+    node = graph.numbers.get(attempt.node)
+    done = None if node is None else succeed(state, node)
+    if done is None:
+        return None
+    return done[0], tuple([Attempt(graph.nodes[below].id) for below in done[1]])
 
-    def __init__(self, state: State) -> None:
-        self.old = state
-        self.graph = state.graph
-        self.sparse = state.sparse
-        self.in_flight = state.in_flight
-        self.tries: Mapping[int, Tries] = state.sparse.tries
-        self.due_ms: Mapping[int, int] = state.sparse.due_ms
-        self.cells = cells.Cells(state.pages, state.graph.page_bits, state.sparse.blocks)
-        self._owned: tuple[dict[int, Tries], dict[int, int]] | None = None
-        self.runnable: list[int] = []
-        self.has_changed = False
 
-    def observe(self, observation: Observation) -> None:
-        match observation:
-            case Begin():
-                self._begin(observation)
-            case Succeeded() | Failed() | Lost() | Skipped():
-                self._outcome(observation)
-            case RetryDue(attempt):
-                self._retry_due(attempt)
-            case CancelRequested():
-                if not self.sparse.is_cancelled:
-                    self._end(is_cancelled=True, is_past_deadline=self.sparse.is_past_deadline)
-            case DeadlinePassed():
-                if self.sparse.has_begun and not self.sparse.is_past_deadline:  # it counts from `Begin`
-                    self._end(is_cancelled=self.sparse.is_cancelled, is_past_deadline=True)
-            case _:
-                assert_never(observation)
+# Transitions of the whole
 
-    def release(self) -> list[Attempt]:
-        """Put what may run in flight, in topological order, and give its attempts."""
-        self.runnable.sort()
-        released = [self._attempt(node) for node in self.runnable]
-        self.in_flight += len(released)
-        self.runnable.clear()
-        return released
 
-    def freeze(self) -> State:
-        if not self.has_changed:
-            return self.old
-        pages, blocks = self.cells.freeze()
-        sparse = self.sparse
-        if self._owned is not None or blocks is not sparse.blocks:
-            sparse = evolve(sparse, blocks=blocks, tries=self.tries, due_ms=self.due_ms)
-        return State(self.graph, pages, sparse, self.in_flight)
+def _begin(step: Step, fact: Begin) -> bool:
+    flags = step.flags
+    if flags.has_begun or flags.is_cancelled:
+        return False
+    step.flags = evolve(flags, has_begun=True, begun_ms=fact.at_ms)
+    for root in step.graph.roots:
+        if step.cells.code(root) < _READY:
+            step.run(root)
+    return True
 
-    # Transitions of the whole
 
-    def _begin(self, begin: Begin) -> None:
-        if self.sparse.has_begun or self.sparse.is_ending:
-            return
-        self.has_changed = True
-        self.sparse = evolve(self.sparse, has_begun=True, begun_ms=begin.at_ms)
-        for root in self.graph.roots:
-            self._run(root)
+def _cancel(step: Step, _: CancelRequested) -> bool:
+    if step.flags.is_cancelled or step.is_finished:
+        return False
+    step.end(is_cancelled=True)
+    return True
 
-    def _end(self, *, is_cancelled: bool, is_past_deadline: bool) -> None:
-        """Let nothing new start; whatever is in flight is left to its outcome."""
-        if self._is_finished():
-            return
-        self.has_changed = True
-        self.sparse = evolve(self.sparse, is_cancelled=is_cancelled, is_past_deadline=is_past_deadline)
-        self.cells.replace(cells.cancel_waiting(self.cells.snapshot()))
-        self._own_maps()[1].clear()
 
-    def _is_finished(self) -> bool:
-        return (self.sparse.has_begun or self.sparse.is_ending) and not self.in_flight and not self.due_ms
+def _pass_deadline(step: Step, _: DeadlinePassed) -> bool:
+    flags = step.flags
+    if not flags.has_begun or flags.is_past_deadline or flags.is_work_over:
+        return False
+    step.end(is_past_deadline=True)
+    return True
 
-    # Transitions of one node
 
-    def _outcome(self, outcome: Outcome) -> None:
-        node = self._node_of(outcome.attempt, Status.SCHEDULED)
-        if node is None:
-            return
-        self.has_changed = True
-        self.in_flight -= 1
-        match outcome:
-            case Succeeded():
-                self._settle(node, Status.SUCCEEDED)
-            case Skipped():
-                self._settle(node, Status.SKIPPED)
-            case Failed():
-                self._failed(node, outcome)
-            case Lost():
-                self._lost(node)
-            case _:
-                assert_never(outcome)
+def _pause(step: Step, _: PauseRequested) -> bool:
+    flags = step.flags
+    if flags.is_paused or flags.is_cancelled or flags.is_past_deadline or step.is_finished:
+        return False
+    step.flags = evolve(flags, is_paused=True)
+    return True
 
-    def _failed(self, node: int, failed: Failed) -> None:
-        tries = self.tries.get(node, FIRST_TRY)
-        policy = self.graph.nodes[node]
-        if self.sparse.is_ending:
-            self._settle(node, Status.CANCELLED if failed.is_revoked else Status.FAILED)
-        elif failed.is_final or tries.failures + 1 >= policy.max_attempts:
-            self._settle(node, Status.FAILED)
+
+def _resume(step: Step, _: ResumeRequested) -> bool:
+    if not step.flags.is_paused:
+        return False
+    step.flags = evolve(step.flags, is_paused=False)
+    return True
+
+
+# Transitions of one node
+
+
+def _skip(step: Step, fact: SkipRequested) -> bool:
+    node = step.graph.numbers.get(fact.node)
+    if node is None or node in step.flags.skips or is_final(step.cells.code(node)):
+        return False
+    if step.flags.is_ending and node not in step.graph.finalizers:
+        return False
+    if (band := step.band(node)) is not None and step.is_on_its_way(node):
+        step.delayed -= band.stop(Status.SKIPPED)
+        is_in_flight = bool(band.left)
+    else:
+        is_in_flight = step.cells.code(node) == _SCHEDULED
+    if is_in_flight:
+        step.flags = evolve(step.flags, skips=step.flags.skips | {node})
+        return True
+    if node in step.due_ms:
+        step.due_ms = step.due_ms.drop(node)
+        step.delayed -= 1
+    step.settle(node, Status.SKIPPED)
+    return True
+
+
+def _retry(step: Step, fact: RetryDue) -> bool:
+    node = step.graph.numbers.get(fact.attempt.node)
+    if node is None or fact.attempt.number != step.tries_of(node, fact.attempt.index).number:
+        return False
+    index = fact.attempt.index
+    if node in step.graph.mapped:
+        band = step.band(node)
+        if band is None or index not in band.due_ms:
+            return False
+        band.due_ms = band.due_ms.drop(index)
+        band.hold(index)
+        step.bands_to_go.add(node)
+    elif index or node not in step.due_ms:
+        return False
+    else:
+        step.due_ms = step.due_ms.drop(node)
+        step.run(node)
+    step.delayed -= 1
+    return True
+
+
+def _outcome(step: Step, fact: Outcome) -> bool:
+    attempt = fact.attempt
+    node = step.graph.numbers.get(attempt.node)
+    if node is None:
+        return False
+    if node in step.graph.mapped:
+        return _instance_outcome(step, node, fact)
+    tries = step.tries_of(node)
+    if attempt.index or step.cells.code(node) != _SCHEDULED or attempt.number != tries.number:
+        return False
+    step.in_flight -= 1
+    verdict = _judge(step, node, fact, tries)
+    if isinstance(verdict, Tries):
+        step.tries = step.tries.put(node, verdict)
+        delay_ms = retry_delay_ms(step.graph.nodes[node], fact, verdict, step.flags.begun_ms)
+        if delay_ms:
+            step.cells.write(node, DELAYED)
+            step.due_ms = step.due_ms.put(node, fact.at_ms + delay_ms)
+            step.delayed += 1
         else:
-            self._own_maps()[0][node] = Tries(tries.number + 1, tries.losses)
-            delay_ms = policy.retry.delay_after_ms(tries.failures + 1)
-            if delay_ms:
-                self.cells.settle(node, Status.READY)
-                self._own_maps()[1][node] = failed.at_ms + delay_ms
-            else:
-                self._run(node)
+            step.run(node)
+    elif verdict is Status.SUCCEEDED and isinstance(fact, Succeeded):
+        _succeeded(step, node, fact)
+    else:
+        step.settle(node, verdict)
+    return True
 
-    def _lost(self, node: int) -> None:
-        tries = self.tries.get(node, FIRST_TRY)
-        policy = self.graph.nodes[node]
-        if self.sparse.is_ending:
-            self._settle(node, Status.CANCELLED)
-        elif policy.on_loss is OnLoss.FAIL or tries.losses + 1 >= policy.max_losses:
-            self._settle(node, Status.FAILED)
-        else:
-            self._own_maps()[0][node] = Tries(tries.number + 1, tries.losses + 1)
-            self._run(node)
 
-    def _retry_due(self, attempt: Attempt) -> None:
-        node = self._node_of(attempt, Status.READY)
-        if node is None:
-            return
-        self.has_changed = True
-        del self._own_maps()[1][node]
-        self._run(node)
+def _succeeded(step: Step, node: int, fact: Succeeded) -> None:
+    if fact.sizes:
+        step.sizes = step.sizes.put(node, fact.sizes)
+    if fact.branches is None:
+        step.settle(node, Status.SUCCEEDED)
+    else:
+        step.choose(node, fact.branches)
 
-    def _own_maps(self) -> tuple[dict[int, Tries], dict[int, int]]:
-        """Give the side maps to write to: copied once in a step, and only if it writes."""
-        if self._owned is None:
-            self._owned = dict(self.tries), dict(self.due_ms)
-            self.tries = self._owned[0]
-            self.due_ms = self._owned[1]
-        return self._owned
 
-    def _run(self, node: int) -> None:
-        self.cells.settle(node, Status.SCHEDULED)
-        self.runnable.append(node)
+def _instance_outcome(step: Step, node: int, fact: Outcome) -> bool:
+    index = fact.attempt.index
+    band = step.band(node)
+    if band is None or index >= band.width or band.cells.code(index) != _SCHEDULED:
+        return False
+    tries = step.tries_of(node, index)
+    if fact.attempt.number != tries.number:
+        return False
+    step.in_flight -= 1
+    band.in_flight -= 1
+    verdict = _judge(step, node, fact, tries)
+    if not isinstance(verdict, Tries):
+        band.cells.write(index, verdict)
+        band.left -= 1
+        if not band.left:
+            step.settle(node, Status.SKIPPED if node in step.flags.skips else band.verdict)
+        return True
+    band.tries = band.tries.put(index, verdict)
+    delay_ms = retry_delay_ms(step.graph.nodes[node], fact, verdict, step.flags.begun_ms)
+    if delay_ms:
+        band.cells.write(index, DELAYED)
+        band.due_ms = band.due_ms.put(index, fact.at_ms + delay_ms)
+        step.delayed += 1
+    else:
+        band.hold(index)
+        step.bands_to_go.add(node)
+    return True
 
-    def _settle(self, node: int, status: Status) -> None:
-        """Make a node final, and every node that this decides, along the edges; each edge is seen once."""
-        self.cells.settle(node, status)
-        decided = [(node, status)]
-        while decided:
-            above, outcome = decided.pop()
-            column = _COLUMN[outcome]
-            if outcome is Status.FAILED and self.graph.nodes[above].allow_failure:
-                column = _ALLOWED_FAILED
-            for below, row in zip(self.graph.successors[above], self.graph.rows[above], strict=True):
-                if not self.cells.is_waiting(below):
-                    continue
-                verdict = self._decide(below, EDGE_EFFECTS[row][column])
-                if verdict is Status.SCHEDULED:
-                    self._run(below)
-                elif verdict is not None:
-                    self.cells.settle(below, verdict)
-                    decided.append((below, verdict))
 
-    def _decide(self, node: int, effect: Effect) -> Status | None:
-        """Apply one decided edge to the node that waits on it; None while others are undecided."""
-        match effect:
-            case Effect.RUN:
-                return Status.SCHEDULED
-            case Effect.UPSTREAM_FAILED:
-                return Status.UPSTREAM_FAILED
-            case Effect.TAINT:
-                self.cells.taint(node)
-            case Effect.HOLD:
-                pass
-            case _:
-                assert_never(effect)
-        if not self.cells.count_down(node):
-            return None
-        return AT_ZERO[self.graph.nodes[node].trigger][self.cells.is_tainted(node)]
+def _judge(step: Step, node: int, fact: Outcome, tries: Tries) -> Status | Tries:
+    flags = step.flags
+    if isinstance(fact, Succeeded) and fact.branches is not None and not _can_take(step, node, fact.branches):
+        fact = Failed(fact.attempt, is_final=True, at_ms=fact.at_ms)
+    return judge(step.graph.nodes[node], fact, tries, is_ending=flags.is_ending, is_to_skip=node in flags.skips)
 
-    def _node_of(self, attempt: Attempt, status: Status) -> int | None:
-        """Give the number of the attempt's node if that very attempt is in `status`."""
-        node = self.graph.numbers.get(attempt.node)
-        if node is None or attempt.index or self.cells.code(node) != status:
-            return None
-        return node if attempt.number == self.tries.get(node, FIRST_TRY).number else None
 
-    def _attempt(self, node: int) -> Attempt:
-        return Attempt(self.graph.nodes[node].id, 0, self.tries.get(node, FIRST_TRY).number)
+def _can_take(step: Step, node: int, branches: Sequence[str]) -> bool:
+    """Tell whether these are direct dependents of a node that may choose among them."""
+    if node in step.graph.mapped:
+        return False
+    below = step.graph.successors[node]
+    return {step.graph.numbers.get(name) for name in branches} <= set(below)
+
+
+_TRANSITIONS: Final[Mapping[type[Any], Callable[[Step, Any], bool]]] = {
+    Begin: _begin,
+    Succeeded: _outcome,
+    Failed: _outcome,
+    TimedOut: _outcome,
+    Lost: _outcome,
+    Skipped: _outcome,
+    RetryDue: _retry,
+    CancelRequested: _cancel,
+    DeadlinePassed: _pass_deadline,
+    PauseRequested: _pause,
+    ResumeRequested: _resume,
+    SkipRequested: _skip,
+    RerunRequested: rerun,
+}
+
+
+def _transition(fact: object) -> Callable[[Step, Any], bool]:
+    transition = _TRANSITIONS.get(type(fact))
+    if transition is None:
+        message = f"advance takes observations, such as Succeeded(attempt), not a value of type {type(fact).__name__}"
+        raise UsageError(message)
+    return transition

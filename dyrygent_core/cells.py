@@ -1,35 +1,75 @@
-"""One byte per node, in shared immutable pages: all the byte work of the core is here.
+"""One byte per node, in shared immutable pages: all the byte work of the core is here and in `kernel`.
 
-A cell holds either a status (`Status`, 201 and up) or how many edges are undecided:
+A cell holds either a code or how many edges are undecided:
 
+    0           a node of the whole workflow, whose time has not come
     1..100      so many are left
     101..200    so many (less 100) are left, and the node is tainted
+    201..209    a status (`Status`), or one that more is known about: `DELAYED`, `ALLOWED`
 
 In-degrees above 100 lend from a side map of blocks, each worth 100 edges; it is touched once per 100 countings.
 A state keeps its pages as a tuple of `bytes`. `Cells` thaws the pages that one step touches and freezes them once,
 so two successive states share every other page. A graph of up to 16,384 nodes is one page; larger ones use pages
-of 4,096 bytes: copying 4 KiB is cheaper than copying a longer tuple of smaller pages.
+of 4,096 bytes: copying 4 KiB is cheaper than copying a longer tuple of smaller pages. A step that observes so much
+that it would thaw most pages works on one copy of all of them.
+
+The instances of a mapped node are cells of their own, in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, cast
 
 from dyrygent_core.statuses import Status
 
-__all__ = ["Cells", "Pages", "cancel_waiting", "cell_at", "count", "find_all", "initial", "iter_cells"]
+__all__ = [
+    "ALLOWED",
+    "BLOCK",
+    "DELAYED",
+    "FIRST_CODE",
+    "Cells",
+    "Pages",
+    "blocks_of",
+    "cancel_waiting",
+    "cell_of",
+    "code_at",
+    "count",
+    "filled",
+    "find_all",
+    "find_code",
+    "initial",
+    "is_final",
+    "iter_statuses",
+    "page_bits",
+    "paged",
+    "status_of",
+]
 
 Pages = tuple[bytes, ...]
 
-_BLOCK: Final = 100
+BLOCK: Final = 100
+FIRST_CODE: Final = int(Status.READY)
+DELAYED: Final = 208
+"""READY, but for a retry whose time has not come."""
+ALLOWED: Final = 209
+"""FAILED, where that is allowed."""
+
 _LARGEST_SINGLE_PAGE: Final = 16_384
 _PAGE_BITS: Final = 12
-_FIRST_STATUS: Final = int(Status.READY)
-_STATUS_OF: Final = (Status.WAITING,) * _FIRST_STATUS + tuple(sorted(set(Status) - {Status.WAITING}))
-"""The status for each cell; the codes follow each other without a gap."""
+_ALL_BITS: Final = 40
+"""One page for everything."""
+_FLAT_SHARE: Final = 500
+"""From one observation for so many nodes on, one copy of all pages is cheaper than thawing page by page."""
+
+_STATUS_OF: Final = tuple(
+    {DELAYED: Status.READY, ALLOWED: Status.FAILED}.get(code)
+    or (Status(code) if code in set(Status) else Status.WAITING)
+    for code in range(256)
+)
+_CODES_OF: Final = {status: [code for code in range(256) if _STATUS_OF[code] is status] for status in Status}
 _CANCEL: Final = bytes(
-    int(Status.CANCELLED) if 1 <= cell <= 2 * _BLOCK or cell == Status.READY else cell for cell in range(256)
+    Status.CANCELLED if 1 <= code <= 2 * BLOCK or code in (Status.READY, DELAYED) else code for code in range(256)
 )
 
 
@@ -38,24 +78,54 @@ def page_bits(size: int) -> int:
     return max(1, (size - 1).bit_length()) if size <= _LARGEST_SINGLE_PAGE else _PAGE_BITS
 
 
-def initial(degrees: Sequence[int]) -> tuple[Pages, dict[int, int]]:
+def paged(cells: bytes) -> Pages:
+    """Cut cells into pages."""
+    step = 1 << page_bits(len(cells))
+    return tuple(cells[start : start + step] for start in range(0, len(cells), step))
+
+
+def initial(degrees: Sequence[int | None]) -> tuple[Pages, dict[int, int]]:
     """Give the pages and the blocks of a graph with these in-degrees, nothing decided yet.
 
-    Roots are waiting for nothing, so they stand at one: `Begin` is what they wait for.
+    Roots are waiting for nothing, so they stand at one: `Begin` is what they wait for. None is for the nodes of the
+    whole workflow.
     """
-    cells = bytes((max(degree, 1) - 1) % _BLOCK + 1 for degree in degrees)
-    blocks = {node: (degree - 1) // _BLOCK for node, degree in enumerate(degrees) if degree > _BLOCK}
-    step = 1 << page_bits(len(cells))
-    return tuple(cells[start : start + step] for start in range(0, len(cells), step)), blocks
+    cells = bytes(0 if degree is None else cell_of(degree, is_tainted=False) for degree in degrees)
+    blocks = {node: blocks_of(degree) for node, degree in enumerate(degrees) if degree and degree > BLOCK}
+    return paged(cells), blocks
 
 
-def cell_at(pages: Pages, bits: int, node: int) -> Status:
-    """Give the status of one node."""
-    cell = pages[node >> bits][node & ((1 << bits) - 1)]
-    return Status(cell) if cell >= _FIRST_STATUS else Status.WAITING
+def cell_of(left: int, *, is_tainted: bool) -> int:
+    """Give the cell of a node with so many edges undecided; a root's is that of one."""
+    return (max(left, 1) - 1) % BLOCK + 1 + BLOCK * is_tainted
 
 
-def iter_cells(pages: Pages) -> Iterator[Status]:
+def blocks_of(left: int) -> int:
+    """Give how many blocks of 100 edges stand behind that cell."""
+    return (max(left, 1) - 1) // BLOCK
+
+
+def filled(width: int, code: int) -> Pages:
+    """Give pages of so many cells of one code."""
+    return paged(bytes([code]) * width)
+
+
+def status_of(code: int) -> Status:
+    """Give the status that a cell stands for."""
+    return _STATUS_OF[code]
+
+
+def is_final(code: int) -> bool:
+    """Tell whether a cell stands for a final status."""
+    return code > Status.SCHEDULED and code != DELAYED
+
+
+def code_at(pages: Pages, bits: int, node: int) -> int:
+    """Give the raw cell of one node."""
+    return pages[node >> bits][node & ((1 << bits) - 1)]
+
+
+def iter_statuses(pages: Pages) -> Iterator[Status]:
     """Give the status of every node, in the order of their numbers."""
     for page in pages:
         yield from map(_STATUS_OF.__getitem__, page)
@@ -65,21 +135,31 @@ def count(pages: Pages, status: Status) -> int:
     """Count the nodes of one status, at about a nanosecond a node."""
     if status is Status.WAITING:
         return sum(map(len, pages)) - sum(count(pages, other) for other in Status if other is not status)
-    return sum(page.count(status) for page in pages)
+    return sum(page.count(code) for page in pages for code in _CODES_OF[status])
 
 
 def find_all(pages: Pages, bits: int, status: Status) -> Iterator[int]:
-    """Give the numbers of the nodes of one status, ascending."""
-    for number, page in enumerate(pages):
-        at = page.find(status)
+    """Give the numbers of the nodes of one status (not WAITING), ascending."""
+    first, *more = _CODES_OF[status]
+    if not more:
+        return find_code(pages, bits, first)
+    return iter(sorted(number for code in (first, *more) for number in find_code(pages, bits, code)))
+
+
+def find_code(pages: Sequence[bytes | bytearray], bits: int, code: int, start: int = 0) -> Iterator[int]:
+    """Give the numbers of the cells with one code, ascending, from `start` on."""
+    mask = (1 << bits) - 1
+    for number in range(start >> bits, len(pages)):
+        page = pages[number]
+        at = page.find(code, start & mask if number == start >> bits else 0)
         while at >= 0:
             yield (number << bits) + at
-            at = page.find(status, at + 1)
+            at = page.find(code, at + 1)
 
 
-def cancel_waiting(pages: Pages) -> Pages:
-    """Make every node that is neither in flight nor final CANCELLED."""
-    return tuple(page.translate(_CANCEL) for page in pages)
+def cancel_waiting(pages: Sequence[bytes | bytearray]) -> Pages:
+    """Make every ordinary node that is neither in flight nor final CANCELLED."""
+    return tuple(bytes(page.translate(_CANCEL)) for page in pages)
 
 
 class Cells:
@@ -88,76 +168,52 @@ class Cells:
     Not a value: it lives within one call of `advance`.
     """
 
-    def __init__(self, pages: Pages, bits: int, blocks: Mapping[int, int]) -> None:
-        self._pages: list[bytes | bytearray] = list(pages)
-        self._bits = bits
-        self._mask = (1 << bits) - 1
-        self._thawed: list[int] = []
-        self._blocks: Mapping[int, int] = blocks
-        self._owned_blocks: dict[int, int] | None = None
+    __slots__ = ("_old", "_old_bits", "bits", "mask", "pages", "thawed")
+
+    def __init__(self, pages: Pages, bits: int, *, writes: int = 1) -> None:
+        """Stand before a step that is expected to write so many cells."""
+        self._old = pages
+        self._old_bits = bits
+        self.pages: list[bytes | bytearray] = list(pages)
+        self.bits = bits
+        self.thawed: list[int] = []
+        if len(pages) > 1 and writes * _FLAT_SHARE > len(pages) << bits:
+            self.pages = [bytearray().join(pages)]
+            self.bits = _ALL_BITS
+        self.mask = (1 << self.bits) - 1
 
     def code(self, node: int) -> int:
         """Give the raw cell."""
-        return self._pages[node >> self._bits][node & self._mask]
+        return self.pages[node >> self.bits][node & self.mask]
 
-    def is_waiting(self, node: int) -> bool:
-        """Tell whether the node has undecided edges."""
-        return self.code(node) < _FIRST_STATUS
+    def write(self, node: int, code: int) -> None:
+        """Write a raw cell."""
+        self.page(node >> self.bits)[node & self.mask] = code
 
-    def is_tainted(self, node: int) -> bool:
-        """Tell the taint bit of a waiting node."""
-        return self.code(node) > _BLOCK
-
-    def settle(self, node: int, status: Status) -> None:
-        """Write a status."""
-        self._page(node)[node & self._mask] = status
-
-    def taint(self, node: int) -> None:
-        """Set the taint bit of a waiting node."""
-        if not self.is_tainted(node):
-            self._page(node)[node & self._mask] += _BLOCK
-
-    def count_down(self, node: int) -> bool:
-        """Decide one more edge of a waiting node; tell whether it was the last.
-
-        A node whose last edge is decided must be settled at once.
-        """
-        code = self.code(node)
-        if code not in (1, _BLOCK + 1):
-            self._page(node)[node & self._mask] = code - 1
-            return False
-        if not self._blocks.get(node):
-            return True
-        self._borrow(node)
-        self._page(node)[node & self._mask] = code + _BLOCK - 1
-        return False
+    def page(self, number: int) -> bytearray:
+        """Give a page to write to."""
+        page = self.pages[number]
+        if isinstance(page, bytes):
+            page = self.pages[number] = bytearray(page)
+            self.thawed.append(number)
+        return page
 
     def replace(self, pages: Pages) -> None:
         """Put other pages in place of all of these."""
-        self._pages = list(pages)
-        self._thawed = []
+        self.pages = list(pages)
+        self.thawed = []
 
-    def freeze(self) -> tuple[Pages, Mapping[int, int]]:
-        """Give the pages and blocks after the step; untouched pages are the old objects."""
-        for number in self._thawed:
-            self._pages[number] = bytes(self._pages[number])
-        self._thawed = []
-        return tuple(self._pages), self._blocks  # type: ignore[arg-type]  # all are bytes again
+    def freeze(self) -> Pages:
+        """Give the pages after the step; those that nobody wrote to are the old objects."""
+        if self.bits != self._old_bits:
+            return self._freeze_flat()
+        for number in self.thawed:
+            self.pages[number] = bytes(self.pages[number])
+        self.thawed = []
+        return cast("Pages", tuple(self.pages))
 
-    def snapshot(self) -> Pages:
-        """Give the pages as they stand, within the step."""
-        return self.freeze()[0]
-
-    def _page(self, node: int) -> bytearray:
-        number = node >> self._bits
-        page = self._pages[number]
-        if isinstance(page, bytes):
-            page = self._pages[number] = bytearray(page)
-            self._thawed.append(number)
-        return page
-
-    def _borrow(self, node: int) -> None:
-        if self._owned_blocks is None:
-            self._owned_blocks = dict(self._blocks)
-            self._blocks = self._owned_blocks
-        self._owned_blocks[node] -= 1
+    def _freeze_flat(self) -> Pages:
+        whole = bytes(self.pages[0])
+        step = 1 << self._old_bits
+        pages = (whole[start : start + step] for start in range(0, len(whole), step))
+        return tuple(old if old == new else new for old, new in zip(self._old, pages, strict=True))

@@ -77,7 +77,7 @@ class DuplicateNodeError(UsageError):
         return f"node {quoted(self.node)} is already in the workflow; give one of the two another id"
 
 
-class UnknownNodeError(UsageError, LookupError):
+class UnknownNodeError(UsageError, KeyError):
     """A node is named that is not there."""
 
     def __init__(self, node: str, wanted_by: str | None = None, known: Iterable[str] = ()) -> None:

@@ -7,7 +7,7 @@ clock that the core ever sees. Whoever makes an observation leaves it 0; the jou
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -22,11 +22,19 @@ __all__ = [
     "Lost",
     "Observation",
     "Outcome",
+    "PauseRequested",
     "Ran",
+    "RerunRequested",
+    "ResumeRequested",
     "RetryDue",
+    "SkipRequested",
     "Skipped",
     "Succeeded",
+    "TimedOut",
 ]
+
+NOT_A_LIST: Final = -1
+"""Stands for a size where a result has no list to map over."""
 
 
 @frozen(order=True)
@@ -78,10 +86,16 @@ class Begin(_Observation):
 
 @frozen
 class Succeeded(_Observation):
-    """The attempt returned. Its value, where anybody wants it, lies beside the journal."""
+    """The attempt returned. Its value, where anybody wants it, lies beside the journal.
+
+    `sizes`: for each of `Graph.measured_paths`, the length of the list there, or `NOT_A_LIST`.
+    `branches`: the direct dependents that go on, where the task chose some; None stands for all.
+    """
 
     attempt: Attempt
     ran: Ran | None = None
+    sizes: tuple[int, ...] = field(default=(), kw_only=True)
+    branches: tuple[str, ...] | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -96,6 +110,14 @@ class Failed(_Observation):
     failure: Failure = Failure("Failure")
     is_final: bool = field(default=False, kw_only=True)
     is_revoked: bool = field(default=False, kw_only=True)
+    ran: Ran | None = None
+
+
+@frozen
+class TimedOut(_Observation):
+    """The attempt took longer than its node allows: a failure, not a loss."""
+
+    attempt: Attempt
     ran: Ran | None = None
 
 
@@ -135,8 +157,45 @@ class DeadlinePassed(_Observation):
     """The workflow has run for longer than its graph allows."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | Lost | Skipped
+@frozen
+class PauseRequested(_Observation):
+    """Somebody wants nothing more to start until `ResumeRequested`; what is in flight goes on."""
+
+    reason: str = ""
+
+
+@frozen
+class ResumeRequested(_Observation):
+    """The pause is over."""
+
+
+@frozen
+class RerunRequested(_Observation):
+    """Somebody wants a finished workflow to try again: these nodes, or all that failed or were cancelled."""
+
+    nodes: tuple[str, ...] = field(default=(), converter=tuple)
+
+
+@frozen
+class SkipRequested(_Observation):
+    """Somebody wants a workflow to go on without one of its nodes."""
+
+    node: str
+    reason: str = ""
+
+
+Outcome: TypeAlias = Succeeded | Failed | TimedOut | Lost | Skipped
 """An observation that ends an attempt."""
 
-Observation: TypeAlias = Begin | Outcome | RetryDue | CancelRequested | DeadlinePassed
+Observation: TypeAlias = (
+    Begin
+    | Outcome
+    | RetryDue
+    | CancelRequested
+    | DeadlinePassed
+    | PauseRequested
+    | ResumeRequested
+    | RerunRequested
+    | SkipRequested
+)
 """Everything that `advance` understands."""

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from dyrygent_core.errors import LimitError, ResultMissingError, ResultPathError, UsageError, quoted
 
-__all__ = ["NO_DEFAULT", "NO_VALUE", "Default", "Key", "Reference", "ResultRef", "detach", "resolve"]
+__all__ = ["ITEM", "NO_DEFAULT", "NO_VALUE", "SUMMARY", "Default", "Key", "Reference", "ResultRef", "detach", "resolve"]
 
 Key: TypeAlias = str | int
 """A key of a mapping, or an index into a sequence."""
@@ -41,6 +41,11 @@ class Default:
 
 
 NO_DEFAULT: Final = None
+
+ITEM: Final = "\0item"
+"""Stands in a reference where a node's id does: the element that a mapped node's instance is for."""
+SUMMARY: Final = "\0summary"
+"""What became of the workflow, for a node of the whole workflow. No id contains NUL."""
 
 MAX_ITEMS: Final = 1 << 20
 """Most items in all containers of one value: written down, each takes a byte or more of a mebibyte."""

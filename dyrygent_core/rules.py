@@ -41,7 +41,9 @@ __all__ = [
     "AT_ZERO",
     "EDGE_EFFECTS",
     "OUTCOME_COLUMNS",
+    "ROWS",
     "RULES_VERSION",
+    "TRIGGERS",
     "Condition",
     "Effect",
     "Row",
@@ -94,6 +96,15 @@ AND_RULES: Final[Mapping[Trigger, Condition]] = {
 }
 
 OUTCOME_COLUMNS: Final = ("SUCCEEDED", "FAILED", "allowed FAILED", "UPSTREAM_FAILED", "CANCELLED", "SKIPPED")
+
+ROWS: Final[tuple[Row, ...]] = (
+    *Condition,
+    Trigger.ONE_SUCCESS,
+    Trigger.ONE_FAILED,
+    Trigger.NONE_FAILED_MIN_ONE_SUCCESS,
+)
+"""Every row, in the order of the numbers that stand for them in a graph."""
+TRIGGERS: Final = tuple(Trigger)
 
 _H, _T, _U, _R = Effect.HOLD, Effect.TAINT, Effect.UPSTREAM_FAILED, Effect.RUN
 

@@ -1,7 +1,7 @@
 """The statuses of a node and the states of a workflow.
 
 A past participle never changes again within a round; the other three are on their way.
-The integers are the cell codes of `cells`, where 1 to 200 mean "waiting, so many edges left".
+The integers are codes of `cells`, where 1 to 200 mean "waiting, so many edges left".
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class Status(IntEnum):
     WAITING = 0
     """Some of its edges are undecided."""
     READY = 201
-    """It may run, but is held back: by a retry delay."""
+    """It may run, but is held back: by `max_in_flight`, a pause or a retry delay."""
     SCHEDULED = 202
-    """An attempt of it is in flight; marks beside the journal tell whether it was sent or started."""
+    """An attempt of it, or of an instance of it, is in flight; marks beside the journal tell whether it was sent."""
     SUCCEEDED = 203
     FAILED = 204
     UPSTREAM_FAILED = 205

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypedDict, Unpack, cast
 
 import attrs
 from attrs import evolve, field, frozen
 
 from dyrygent_core.errors import DuplicateNodeError, UnknownNodeError, UsageError, quoted
-from dyrygent_core.graph import Edge, Graph, Node, OnLoss, RetryPolicy, check_id, check_whole
-from dyrygent_core.refs import Default, Reference, ResultRef, detach
+from dyrygent_core.graph import Each, Edge, Graph, Mode, Node, OnLoss, RetryPolicy, Role, check_id, check_whole
+from dyrygent_core.refs import ITEM, SUMMARY, Default, Reference, ResultRef, detach
 from dyrygent_core.rules import AND_RULES, RULES_VERSION, Condition, Trigger
 
 __all__ = ["Call", "Definition", "NodeHandle", "Template", "Workflow", "call"]
@@ -116,6 +116,18 @@ class Definition:
     rules_version: int = RULES_VERSION
 
 
+class FinalizerPolicies(TypedDict, total=False):
+    """What a node of the whole workflow takes beside its call: see `Node`."""
+
+    allow_failure: bool
+    max_attempts: int
+    retry: RetryPolicy
+    on_loss: OnLoss | str
+    max_losses: int
+    timeout: timedelta | int | None
+    priority: int
+
+
 class Workflow:
     """Collects nodes, each with the call that it runs.
 
@@ -123,13 +135,25 @@ class Workflow:
     form no cycle, is checked when the workflow is built or started.
     """
 
-    def __init__(self, name: str = "", *, deadline: timedelta | int | None = None) -> None:
-        """Begin an empty workflow; `deadline` is a `timedelta`, or milliseconds, from its start.
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        deadline: timedelta | int | None = None,
+        max_in_flight: int | None = None,
+        mode: Mode | str = Mode.RUN_INDEPENDENT,
+    ) -> None:
+        """Begin an empty workflow.
 
-        Raises `UsageError` for a deadline below a millisecond.
+        `deadline`: a `timedelta`, or milliseconds, from its start. `max_in_flight`: most attempts in flight at a
+        time. `mode`: `"fail_fast"` lets nothing more start after the first failure that is not allowed.
+
+        Raises `UsageError` for a deadline below a millisecond, a limit below 1 and an unknown mode.
         """
         self.name = name
-        self._deadline_ms = _milliseconds(deadline)
+        self._settings = Graph(
+            (), max_in_flight=max_in_flight, mode=mode, deadline_ms=_milliseconds("deadline", deadline)
+        )
         self._nodes: dict[str, Node] = {}
         self._calls: dict[str, Call] = {}
         self._generated: set[str] = set()
@@ -158,36 +182,103 @@ class Workflow:
         retry: RetryPolicy | None = None,
         on_loss: OnLoss | str = OnLoss.RETRY,
         max_losses: int = 3,
+        timeout: timedelta | int | None = None,
+        priority: int = 0,
+        each: NodeHandle | ResultRef | str | None = None,
     ) -> NodeHandle:
         """Add a node that runs `what`, and return its handle.
 
         `after`: the nodes it waits for, as handles, ids or edges such as `node.done`. Those whose results the call
         refers to need not be named: the node then needs their success, or, where the reference has a default,
-        what its rule says. `id`: made from the call's target where it is not given. The rest are the
-        node's policies, see `Node`.
+        what its rule says. `id`: made from the call's target where it is not given.
+        `each`: a node, or a part of its result, whose value is a list: the call then runs once for each element,
+        which is its first argument unless the call places `workflow.item`; the node's own result is the list of
+        what they return. `timeout`: a `timedelta`, or milliseconds. The rest are the node's policies, see `Node`.
 
         Raises, and nothing is added: `DuplicateNodeError`; `UsageError` for a reference to a node that may have
-        no result when this one runs, unless the reference has a default.
+        no result when this one runs, unless the reference has a default, and for what `Node` refuses.
         """
-        _check_call(what)
-        node_id = check_id(id) if id is not None else self._free_id(what.target)
-        if node_id in self._nodes:
-            raise DuplicateNodeError(node_id)
+        source = None if each is None else _each(each)
+        what = _with_item(what, source)
         edges = _with_referred(_edges(after), what.inputs.references, trigger)
-        node = Node(
-            node_id,
-            edges,
+        if source is not None and all(edge.node != source.node for edge in edges):
+            edges = (*edges, Edge(source.node, Condition.SUCCEEDED if trigger in _OTHER_AND_RULES else None))
+        return self._add(
+            what,
+            id,
+            depends_on=edges,
             trigger=trigger,
             allow_failure=allow_failure,
             max_attempts=max_attempts,
             retry=retry or RetryPolicy(),
             on_loss=on_loss,
             max_losses=max_losses,
+            timeout_ms=_milliseconds("timeout", timeout),
+            priority=priority,
+            each=source,
         )
+
+    def finally_(self, what: Call, *, id: str | None = None, **policies: Unpack[FinalizerPolicies]) -> NodeHandle:  # noqa: A002
+        """Add a node that runs once all others are final, whatever became of them, also after a cancel.
+
+        Its call may place `workflow.summary`, and results with defaults; it waits for nothing by name. `policies`
+        are those of `add`: `allow_failure`, `max_attempts`, `retry`, `on_loss`, `max_losses`, `timeout`, `priority`.
+        If it fails, a workflow that would be SUCCESS is FAILURE, unless its failure is allowed.
+
+        Raises `UsageError`, and nothing is added, as `add` does.
+        """
+        return self._add_finalizer(Role.FINALLY, what, id, policies)
+
+    def on_error(self, what: Call, *, id: str | None = None, **policies: Unpack[FinalizerPolicies]) -> NodeHandle:  # noqa: A002
+        """Add a node that runs once all others are final, if the workflow failed or passed its deadline.
+
+        The rest as for `finally_`.
+        """
+        return self._add_finalizer(Role.ON_ERROR, what, id, policies)
+
+    def on_success(self, what: Call, *, id: str | None = None, **policies: Unpack[FinalizerPolicies]) -> NodeHandle:  # noqa: A002
+        """Add a node that runs once all others are final, if nothing failed.
+
+        The rest as for `finally_`.
+        """
+        return self._add_finalizer(Role.ON_SUCCESS, what, id, policies)
+
+    @property
+    def item(self) -> ResultRef:
+        """Stands for the element inside the call of a mapped node; `workflow.item["key"]` is a part of it."""
+        return ResultRef(ITEM)
+
+    @property
+    def summary(self) -> ResultRef:
+        """Stands for what became of the workflow, inside the call of a node of the whole workflow.
+
+        A dict: `workflow_id`, `state`, `failed` (at most 100 of `{"node": …, "error": …}`) and `failed_count`.
+        """
+        return ResultRef(SUMMARY)
+
+    def _add_finalizer(self, role: Role, what: Call, given: str | None, policies: FinalizerPolicies) -> NodeHandle:
+        known = FinalizerPolicies.__optional_keys__
+        unknown = sorted(set(policies) - known)
+        if unknown:
+            message = (
+                f"{unknown[0]!r} is nothing that a node of the whole workflow takes: it waits for all ordinary nodes, "
+                f"and takes {', '.join(sorted(known))}"
+            )
+            raise UsageError(message)
+        _check_call(what)
+        timeout_ms = _milliseconds("timeout", policies.get("timeout"))
+        rest = {name: value for name, value in policies.items() if name != "timeout"}
+        return self._add(what, given, role=role, timeout_ms=timeout_ms, **rest)
+
+    def _add(self, what: Call, given: str | None, **fields: Any) -> NodeHandle:
+        node_id = check_id(given) if given is not None else self._free_id(what.target)
+        if node_id in self._nodes:
+            raise DuplicateNodeError(node_id)
+        node = Node(node_id, **fields)
         _check_references(node, what.inputs.references, self._nodes)
         self._nodes[node_id] = node
         self._calls[node_id] = what
-        if id is None:
+        if given is None:
             self._generated.add(node_id)
         return NodeHandle(node_id)
 
@@ -210,20 +301,24 @@ class Workflow:
         Raises `UnknownNodeError` and `CycleError` as `Graph` does, `UsageError` for a reference that may find no
         result.
         """
-        graph = Graph(self._nodes.values(), deadline_ms=self._deadline_ms)
+        settings = self._settings
+        graph = Graph(
+            self._nodes.values(),
+            max_in_flight=settings.max_in_flight,
+            mode=settings.mode,
+            deadline_ms=settings.deadline_ms,
+        )
         for node in graph.nodes:  # again: a node may have been added before those it refers to
             _check_references(node, self._calls[node.id].inputs.references, self._nodes)
         output = self._output if self._output is not None else _of_sinks(graph.sinks)
         for reference in output.references:
-            if reference.node not in self._nodes:
-                raise UnknownNodeError(reference.node, known=self._nodes)
+            _check_output(reference, self._nodes)
         output = Template(output.value, tuple(map(_with_none, output.references)))
         calls = tuple(self._calls[node.id] for node in graph.nodes)
-        kept = (
-            reference.node
-            for template in (*(item.inputs for item in calls), output)
-            for reference in template.references
-        )
+        templates = (*(item.inputs for item in calls), output)
+        kept = {reference.node for template in templates for reference in template.references}
+        kept |= {node.each.node for node in graph.nodes if node.each is not None}
+        kept -= {ITEM, SUMMARY}
         return Definition(graph, output, frozenset(kept), frozenset(self._engine_named), self.name), calls
 
     def _free_id(self, target: str) -> str:
@@ -240,6 +335,45 @@ class Workflow:
 
 _LONGEST_BASE: Final = 240
 """Leaves room for `#` and a number within the 255 characters of an id."""
+
+
+def _each(each: object) -> Each:
+    match each:
+        case NodeHandle(id=node):
+            return Each(node)
+        case ResultRef(node=node, path=path, fallback=None):
+            return Each(node, path)
+        case str():
+            return Each(each)
+        case ResultRef(node=node):
+            message = (
+                f"each= maps over a result of {quoted(node)} that has a default, but a node that it maps over always "
+                f"has succeeded; drop the default"
+            )
+            raise UsageError(message)
+        case _:
+            message = f"each= takes a node or a part of its result, not a value of type {type(each).__name__}"
+            raise UsageError(message)
+
+
+def _with_item(what: Call, each: Each | None) -> Call:
+    """Make the element the first argument of a mapped node's call, unless the call places it."""
+    _check_call(what)
+    is_placed = any(reference.node == ITEM for reference in what.inputs.references)
+    if each is None or is_placed:
+        return what
+    value, references = what.inputs.value, what.inputs.references
+    moved = (evolve(it, at=("args", int(it.at[1]) + 1, *it.at[2:])) if it.at[0] == "args" else it for it in references)
+    inputs = Template({**value, "args": [None, *value["args"]]}, (Reference(("args", 0), ITEM), *moved))
+    return evolve(what, inputs=inputs)
+
+
+def _check_output(reference: Reference, nodes: Mapping[str, Node]) -> None:
+    if reference.node in (ITEM, SUMMARY):
+        message = f"returns takes results of nodes; {_PLACES[reference.node]}"
+        raise UsageError(message)
+    if reference.node not in nodes:
+        raise UnknownNodeError(reference.node, known=nodes)
 
 
 def _check_call(what: object) -> None:
@@ -286,6 +420,7 @@ def _with_referred(
     without the value, and when it runs is left to its rule. OR-rules leave no choice.
     """
     named = {edge.node: edge for edge in edges}
+    references = [reference for reference in references if reference.node not in (ITEM, SUMMARY)]
     strict = {reference.node for reference in references if reference.fallback is None}
     condition = Condition.SUCCEEDED if trigger in _OTHER_AND_RULES else None
     for reference in references:
@@ -302,6 +437,12 @@ def _check_references(node: Node, references: Iterable[Reference], nodes: Mappin
     """Refuse a reference that may find no result when the node runs."""
     edges = {edge.node: edge for edge in node.depends_on}
     for reference in references:
+        if reference.node in (ITEM, SUMMARY):
+            _check_place(node, reference.node)
+            continue
+        if node.role is not Role.NODE:
+            _check_late_reference(node, reference, nodes)
+            continue
         why = _why_perhaps_missing(node, edges[reference.node], nodes.get(reference.node))
         if why is None:
             continue
@@ -317,6 +458,37 @@ def _check_references(node: Node, references: Iterable[Reference], nodes: Mappin
                 f"write .result.default(value) to say what to use then"
             )
             raise UsageError(message)
+
+
+_PLACES: Final = {
+    ITEM: "workflow.item is for the call of a mapped node: add it with each=",
+    SUMMARY: "workflow.summary is for the call of finally_, on_error or on_success",
+}
+
+
+def _check_place(node: Node, place: str) -> None:
+    if (node.each is None) if place == ITEM else (node.role is Role.NODE):
+        message = f"node {quoted(node.id)}: {_PLACES[place]}"
+        raise UsageError(message)
+
+
+def _check_late_reference(node: Node, reference: Reference, nodes: Mapping[str, Node]) -> None:
+    """Refuse a reference of a node of the whole workflow to what may not be there."""
+    referred = nodes.get(reference.node)
+    if referred is None:
+        raise UnknownNodeError(reference.node, known=nodes)
+    if referred.role is not Role.NODE:
+        message = (
+            f"node {quoted(node.id)} refers to the result of {quoted(referred.id)}, which is for the whole workflow too "
+            f"and starts at the same time; do both in one task"
+        )
+        raise UsageError(message)
+    if reference.fallback is None:
+        message = (
+            f"node {quoted(node.id)} runs whatever became of {quoted(referred.id)}, so its result may be missing; "
+            f"write .result.default(value) to say what to use then"
+        )
+        raise UsageError(message)
 
 
 def _why_perhaps_missing(node: Node, edge: Edge, dependency: Node | None) -> str | None:
@@ -341,9 +513,9 @@ def _with_none(reference: Reference) -> Reference:
     return reference if reference.fallback is not None else attrs.evolve(reference, fallback=Default(None))
 
 
-def _milliseconds(duration: timedelta | int | None) -> int | None:
+def _milliseconds(what: str, duration: timedelta | int | None) -> int | None:
     if duration is None:
         return None
     whole = duration // timedelta(milliseconds=1) if isinstance(duration, timedelta) else duration
-    check_whole("deadline", whole, 1)
+    check_whole(what, whole, 1)
     return whole

@@ -112,6 +112,6 @@ def _changes(before: State, observation: Observation, after: State) -> Iterator[
 
 def _name(observation: Observation, before: State) -> str:
     name = type(observation).__name__
-    if not before.sparse.is_ending or isinstance(observation, CancelRequested | DeadlinePassed):
+    if not before.is_ending or isinstance(observation, CancelRequested | DeadlinePassed):
         return name
     return f"{name}{' and revoked' * getattr(observation, 'is_revoked', False)}, ending"

@@ -196,7 +196,7 @@ def _timers(folded: Folded, now_ms: int) -> Iterable[Observation]:
 
 def _deadline_ms(folded: Folded) -> int | None:
     duration_ms = folded.definition.graph.deadline_ms
-    return None if duration_ms is None else folded.state.sparse.begun_ms + duration_ms
+    return None if duration_ms is None else folded.state.begun_ms + duration_ms
 
 
 def _revoke(conductor: Conductor, folded: Folded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_type
 
 from dyrygent_core import (
@@ -33,7 +34,7 @@ def core() -> None:
     assert_type(state, State)
     assert_type(attempts, tuple[Attempt, ...])
     assert_type(state.status("a"), Status)
-    assert_type(state.statuses, dict[str, Status])
+    assert_type(state.statuses, Mapping[str, Status])
     assert_type(state.workflow_state, WorkflowState)
 
 
