@@ -9,7 +9,7 @@ from attrs import frozen
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Begin, Graph, Observation, RetryDue, State, advance
+from dyrygent_core import Attempt, Begin, Graph, Observation, Outcome, RetryDue, State, advance
 from dyrygent_testing import graphs, histories
 from dyrygent_testing.model import Outcomes
 
@@ -35,11 +35,15 @@ def run_to_the_end(graph: Graph, outcomes: Outcomes, choose: Choose) -> Ending:
     while not state.is_finished:
         delayed = {attempt for attempt, _ in state.delayed}
         attempt = choose([*state.attempts_in_flight, *sorted(delayed)])
-        is_due = attempt in delayed
-        observed.append(RetryDue(attempt) if is_due else outcomes[attempt.node][attempt.number - 1])
+        observed.append(RetryDue(attempt) if attempt in delayed else outcome_of(attempt, outcomes))
         state, more = advance(graph, state, observed[-1:])
         emitted += more
     return Ending(state, tuple(observed), emitted)
+
+
+def outcome_of(attempt: Attempt, outcomes: Outcomes) -> Outcome:
+    """Find what was drawn for one attempt, of an instance too."""
+    return next(outcome for outcome in outcomes[attempt.node] if outcome.attempt == attempt)
 
 
 def first(attempts: Sequence[Attempt]) -> Attempt:

@@ -9,22 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
     from dyrygent_testing.machine import WorkflowMachine
     from dyrygent_testing.model import Model, final_statuses
-    from dyrygent_testing.strategies import (
-        failures,
-        graphs,
-        histories,
-        joins,
-        node_ids,
-        observations,
-        outcomes_for,
-        payloads,
-        policies,
-        workflows,
-    )
+    from dyrygent_testing.strategies import graphs, joins, node_ids, payloads, policies
+    from dyrygent_testing.workflow_strategies import workflows
 
 __all__ = [
     "JournalMachine",
@@ -49,17 +40,17 @@ _HOMES: Final = {
     "JournalSuite": "journal_suite",
     "Model": "model",
     "WorkflowMachine": "machine",
-    "failures": "strategies",
+    "failures": "history_strategies",
     "final_statuses": "model",
     "graphs": "strategies",
-    "histories": "strategies",
+    "histories": "history_strategies",
     "joins": "strategies",
     "node_ids": "strategies",
-    "observations": "strategies",
-    "outcomes_for": "strategies",
+    "observations": "history_strategies",
+    "outcomes_for": "history_strategies",
     "payloads": "strategies",
     "policies": "strategies",
-    "workflows": "strategies",
+    "workflows": "workflow_strategies",
 }
 
 

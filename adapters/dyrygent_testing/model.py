@@ -1,321 +1,336 @@
 """A slow, obvious model of the core: what must become of a workflow, written from the rules' meaning.
 
 It shares no code with `advance` and reads none of its tables. Rules are plain predicates over the statuses of a
-node's dependencies, and after every observation all nodes are looked at again until nothing changes any more.
+node's dependencies (`model_rules`), what an attempt or a whole comes to is counted from the outcomes (`model_ends`),
+and after every observation all nodes are looked at again until nothing changes any more.
 `final_statuses` needs no order of events at all; `Model` takes observations one by one, as `advance` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from copy import copy
-from typing import Final, assert_never
-
-from attrs import frozen
+from typing import assert_never
 
 from dyrygent_core import (
     Attempt,
     Begin,
     CancelRequested,
-    Condition,
     DeadlinePassed,
     Failed,
-    Graph,
     Lost,
     Node,
     Observation,
-    OnLoss,
     Outcome,
     RetryDue,
     Skipped,
     Status,
     Succeeded,
-    Trigger,
     WorkflowState,
 )
+from dyrygent_core.graph import Mode
+from dyrygent_core.observations import (
+    PauseRequested,
+    RerunRequested,
+    ResumeRequested,
+    SkipRequested,
+    TimedOut,
+)
+from dyrygent_testing.model_board import Board, Instance, Place
+from dyrygent_testing.model_ends import (
+    Outcomes,
+    final_statuses,
+    result_of,
+    roles_for,
+    whole_of,
+    width_of,
+)
+from dyrygent_testing.model_rules import fate
 
 __all__ = ["Model", "Outcomes", "fate", "final_statuses", "result_of"]
 
-Outcomes = Mapping[str, tuple[Outcome, ...]]
-"""For each node, what its attempts 1, 2, 3, … come to if they are run: the last of them ends the node."""
 
-
-def result_of(node: Node, outcomes: Sequence[Outcome]) -> Status | None:
-    """Return what a node that is run becomes after these outcomes of its attempts; None if it is tried again."""
-    last = outcomes[-1]
-    match last:
-        case Succeeded():
-            return Status.SUCCEEDED
-        case Skipped():
-            return Status.SKIPPED
-        case Failed():
-            failures = sum(isinstance(outcome, Failed) for outcome in outcomes)
-            return Status.FAILED if last.is_final or failures >= node.max_attempts else None
-        case Lost():
-            losses = sum(isinstance(outcome, Lost) for outcome in outcomes)
-            return Status.FAILED if node.on_loss is OnLoss.FAIL or losses >= node.max_losses else None
-        case _:
-            assert_never(last)
-
-
-def final_statuses(graph: Graph, outcomes: Outcomes) -> dict[str, Status]:
-    """Return the status that every node ends with, if nobody interferes; by id, in topological order."""
-    known: dict[str, Status] = {}
-    while len(known) < len(graph):
-        for node in graph.nodes:
-            if node.id in known or any(edge.node not in known for edge in node.depends_on):
-                continue
-            verdict = fate(graph, node, known)
-            result = result_of(node, outcomes[node.id]) if verdict is Status.SCHEDULED else verdict
-            assert result is not None, f"{outcomes[node.id]} does not end {node!r}"
-            known[node.id] = result
-    return {node.id: known[node.id] for node in graph.nodes}
-
-
-def fate(graph: Graph, node: Node, final: Mapping[str, Status]) -> Status | None:
-    """Return what a node's dependencies make of it: SCHEDULED if it runs, None while that is open.
-
-    `final` has the statuses of those dependencies that are final.
-    """
-    dependencies = [
-        _Dependency(
-            wants=edge.condition or _SHORTHANDS.get(node.trigger),
-            status=final.get(edge.node),
-            is_allowed=graph.node(edge.node).allow_failure,
-        )
-        for edge in node.depends_on
-    ]
-    return _OR_RULES.get(node.trigger, _all_hold)(dependencies)
-
-
-# Rules
-
-
-@frozen
-class _Dependency:
-    """One edge: what it wants, and what became of the node at its other end; None if that is not final."""
-
-    wants: Condition | None
-    status: Status | None
-    is_allowed: bool
-
-    @property
-    def is_open(self) -> bool:
-        return self.status is None
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it succeeded, or failed and that is allowed."""
-        return self.status is Status.SUCCEEDED or (self.status is Status.FAILED and self.is_allowed)
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether something went wrong there, or before it, that nobody allowed."""
-        return (self.status is Status.FAILED and not self.is_allowed) or self.status in (
-            Status.UPSTREAM_FAILED,
-            Status.CANCELLED,
-        )
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether something went wrong there or before it, allowed or not."""
-        return self.status in (Status.FAILED, Status.UPSTREAM_FAILED, Status.CANCELLED)
-
-
-def _all_hold(dependencies: Sequence[_Dependency]) -> Status | None:
-    """Run when every edge has what it wants; fail with the first that spoils it; else be skipped, at the end."""
-    if any(_spoils(each) for each in dependencies):
-        return Status.UPSTREAM_FAILED
-    if any(each.is_open for each in dependencies):
-        return None
-    return Status.SCHEDULED if all(_holds(each) for each in dependencies) else Status.SKIPPED
-
-
-def _spoils(each: _Dependency) -> bool:
-    match each.wants:
-        case Condition.SUCCEEDED | Condition.NOT_FAILED:
-            return each.is_bad
-        case Condition.FAILED | Condition.SKIPPED:
-            return each.status is Status.CANCELLED
-        case _:
-            return False
-
-
-def _holds(each: _Dependency) -> bool:
-    match each.wants:
-        case Condition.SUCCEEDED:
-            return each.is_good
-        case Condition.NOT_FAILED:
-            return each.is_good or each.status is Status.SKIPPED
-        case Condition.FAILED:
-            return each.status in (Status.FAILED, Status.UPSTREAM_FAILED)
-        case Condition.SKIPPED:
-            return each.status is Status.SKIPPED
-        case _:
-            return True
-
-
-def _one_success(dependencies: Sequence[_Dependency]) -> Status | None:
-    """Run at the first success; without any, fail if something failed."""
-    if any(each.is_good for each in dependencies):
-        return Status.SCHEDULED
-    if any(each.is_open for each in dependencies):
-        return None
-    return Status.UPSTREAM_FAILED if any(each.is_bad for each in dependencies) else Status.SKIPPED
-
-
-def _one_failed(dependencies: Sequence[_Dependency]) -> Status | None:
-    """Run at the first failure; without any, be skipped."""
-    if any(each.is_failed for each in dependencies):
-        return Status.SCHEDULED
-    return None if any(each.is_open for each in dependencies) else Status.SKIPPED
-
-
-def _none_failed_min_one_success(dependencies: Sequence[_Dependency]) -> Status | None:
-    """Fail at the first failure; run at the end if something succeeded."""
-    if any(each.is_bad for each in dependencies):
-        return Status.UPSTREAM_FAILED
-    if any(each.is_open for each in dependencies):
-        return None
-    return Status.SCHEDULED if any(each.is_good for each in dependencies) else Status.SKIPPED
-
-
-_SHORTHANDS: Final = {
-    Trigger.ALL_SUCCESS: Condition.SUCCEEDED,
-    Trigger.NONE_FAILED: Condition.NOT_FAILED,
-    Trigger.ALL_FAILED: Condition.FAILED,
-    Trigger.ALL_DONE: Condition.DONE,
-}
-_OR_RULES: Final[Mapping[Trigger, Callable[[Sequence[_Dependency]], Status | None]]] = {
-    Trigger.ONE_SUCCESS: _one_success,
-    Trigger.ONE_FAILED: _one_failed,
-    Trigger.NONE_FAILED_MIN_ONE_SUCCESS: _none_failed_min_one_success,
-}
-
-
-# Step by step
-
-
-class Model:
+class Model(Board):
     """One workflow, observed step by step. Not a value: `observe` changes it."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.statuses = dict.fromkeys((node.id for node in graph.nodes), Status.WAITING)
-        self.outcomes: dict[str, list[Outcome]] = {node.id: [] for node in graph.nodes}
-        """The outcomes that counted, by node."""
-        self.due_ms: dict[str, int] = {}
-        self.has_begun = False
-        self.is_cancelled = False
-        self.is_past_deadline = False
 
     def copy(self) -> Model:
         """Return a model that stands where this one does, and goes its own way."""
         other = copy(self)
-        other.statuses = dict(self.statuses)
-        other.outcomes = {node: list(outcomes) for node, outcomes in self.outcomes.items()}
-        other.due_ms = dict(self.due_ms)
+        other.places = {name: place.copy() for name, place in self.places.items()}
         return other
 
-    def observe(self, observation: Observation) -> tuple[Attempt, ...]:
-        """Take one observation; return the attempts to schedule, in topological order."""
-        before = set(self.in_flight)
+    def observe(self, observation: Observation) -> tuple[Attempt, ...]:  # noqa: C901  # a case for each kind
+        """Take one observation; return the attempts to schedule, in the order of their release."""
         match observation:
             case Begin():
-                self.has_begun = self.has_begun or not self.is_cancelled
-            case Succeeded() | Failed() | Lost() | Skipped():
-                if observation.attempt in before:
-                    before.remove(observation.attempt)
-                    self._end(observation)
+                self._begin(observation)
+            case Succeeded() | Failed() | TimedOut() | Lost() | Skipped():
+                self._end(observation)
             case RetryDue(attempt=attempt):
-                if attempt in dict(self.delayed):
-                    del self.due_ms[attempt.node]
-                    self.statuses[attempt.node] = Status.SCHEDULED
-            case CancelRequested():
-                if not self.is_finished:
-                    self.is_cancelled = True
-            case DeadlinePassed():
-                if self.has_begun and not self.is_finished:
-                    self.is_past_deadline = True
+                self._try_again(attempt)
+            case CancelRequested() | DeadlinePassed():
+                self._stop(observation)
+            case PauseRequested():
+                if not (self.is_finished or self.is_cancelled or self.is_past_deadline):
+                    self.is_paused = True
+            case ResumeRequested():
+                self.is_paused = False
+            case SkipRequested(node=name):
+                self._skip(name)
+            case RerunRequested():
+                self._rerun(observation)
             case _:
                 assert_never(observation)
-        self._look_around()
-        return tuple(attempt for attempt in self.in_flight if attempt not in before)
+        self._settle()
+        emitted = tuple(self._release())
+        if self.is_finished:
+            self.is_paused = False
+        return emitted
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether nothing new may start."""
-        return self.is_cancelled or self.is_past_deadline
+    # What observations do
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether every node is final, and it has begun or was cancelled before."""
-        return (self.has_begun or self.is_cancelled) and all(status.is_final for status in self.statuses.values())
-
-    @property
-    def workflow_state(self) -> WorkflowState:
-        """What has become of the whole."""
-        if not self.is_finished:
-            return WorkflowState.RUNNING if self.has_begun else WorkflowState.INITIAL
-        if self.is_ending:
-            return WorkflowState.CANCELLED if self.is_cancelled else WorkflowState.ERROR
-        is_well = all(
-            status in (Status.SUCCEEDED, Status.SKIPPED)
-            or (status is Status.FAILED and self.graph.node(node).allow_failure)
-            for node, status in self.statuses.items()
-        )
-        return WorkflowState.SUCCESS if is_well else WorkflowState.FAILURE
-
-    @property
-    def in_flight(self) -> tuple[Attempt, ...]:
-        """The attempts without an outcome, in topological order."""
-        return tuple(self._newest(node) for node, status in self.statuses.items() if status is Status.SCHEDULED)
-
-    @property
-    def delayed(self) -> tuple[tuple[Attempt, int], ...]:
-        """The retries that wait for their time, each with that time."""
-        return tuple((self._newest(node), self.due_ms[node]) for node in self.statuses if node in self.due_ms)
-
-    def _newest(self, node: str) -> Attempt:
-        return Attempt(node, 0, len(self.outcomes[node]) + 1)
+    def _begin(self, fact: Begin) -> None:
+        if not self.has_begun and not self.is_cancelled:
+            self.has_begun = True
+            self.begun_ms = fact.at_ms
 
     def _end(self, outcome: Outcome) -> None:
-        """Let an attempt end, and decide whether its node goes on."""
-        node = self.graph.node(outcome.attempt.node)
-        self.outcomes[node.id].append(outcome)
-        result = result_of(node, self.outcomes[node.id])
-        if self.is_ending and (isinstance(outcome, Lost) or (isinstance(outcome, Failed) and outcome.is_revoked)):
-            result = Status.CANCELLED
-        elif self.is_ending and result is None:
-            result = Status.FAILED
-        delay_ms = 0
-        if result is None and isinstance(outcome, Failed):
-            failures = sum(isinstance(each, Failed) for each in self.outcomes[node.id])
-            delay_ms = _delay_ms(node, failures)
-        if delay_ms:
-            self.due_ms[node.id] = outcome.at_ms + delay_ms
-        self.statuses[node.id] = result or (Status.READY if delay_ms else Status.SCHEDULED)
+        """Let an attempt in flight end, and decide whether its node or instance goes on."""
+        attempt = outcome.attempt
+        if attempt not in self.in_flight:
+            return
+        place = self.places[attempt.node]
+        assert place.instances is not None
+        instance = place.instances[attempt.index]
+        instance.outcomes.append(outcome)
+        result = self._result(place, instance, outcome)
+        if result is None:
+            delay_ms = _delay_ms(place.node, instance.outcomes, self.begun_ms)
+            instance.number += 1
+            instance.due_ms = outcome.at_ms + delay_ms if delay_ms else None
+        elif result is Status.SUCCEEDED and isinstance(outcome, Succeeded) and place.node.each is None:
+            place.sizes = outcome.sizes
+            place.branches = outcome.branches
+        instance.status = result or Status.READY
+        self._sum_up(place)
 
-    def _look_around(self) -> None:
-        """Decide every waiting node that can be decided, until there is none."""
-        if self.is_ending:
-            self.due_ms.clear()
-            held = [node for node, status in self.statuses.items() if status in (Status.WAITING, Status.READY)]
-            self.statuses.update(dict.fromkeys(held, Status.CANCELLED))
-        has_changed = self.has_begun
+    def _result(self, place: Place, instance: Instance, outcome: Outcome) -> Status | None:
+        """Say what the end of an attempt makes of its instance; None if it is tried again."""
+        result = result_of(self.graph, place.node, instance.outcomes)
+        if result in (Status.SUCCEEDED, Status.SKIPPED):
+            return result
+        if place.is_to_skip:
+            return Status.SKIPPED
+        if self.is_unwanted(place):
+            is_stopped = isinstance(outcome, Lost) or (isinstance(outcome, Failed) and outcome.is_revoked)
+            return Status.CANCELLED if is_stopped else Status.FAILED
+        return result
+
+    def _try_again(self, attempt: Attempt) -> None:
+        if attempt in dict(self.delayed):
+            instances = self.places[attempt.node].instances
+            assert instances is not None
+            instances[attempt.index].due_ms = None
+
+    def _stop(self, fact: CancelRequested | DeadlinePassed) -> None:
+        if self.is_finished:
+            return
+        if isinstance(fact, CancelRequested):
+            if not self.is_cancelled:
+                self.is_cancelled = True
+                self.is_paused = False
+        elif self.has_begun and not self.is_past_deadline and not self.is_work_over:
+            self.is_past_deadline = True
+            self.is_paused = False
+
+    def _skip(self, name: str) -> None:
+        place = self.places.get(name)
+        if place is None or place.status.is_final or (self.is_ending and place.is_ordinary):
+            return
+        if place.is_on_its_way:
+            place.is_to_skip = True
+            self._stop_instances(place, Status.SKIPPED)
+        else:
+            place.status = Status.SKIPPED
+
+    def _rerun(self, request: RerunRequested) -> None:
+        is_known = all(name in self.places for name in request.nodes)
+        if not self.is_finished or self.workflow_state is WorkflowState.SUCCESS or not is_known:
+            return
+        repeated = self._repeated(request.nodes)
+        self.round += 1
+        self.begun_ms = request.at_ms
+        self.has_begun = True
+        self.is_cancelled = self.is_past_deadline = self.is_failing_fast = False
+        self.is_paused = self.is_work_over = False
+        for name, place in self.places.items():
+            place.is_to_skip = False
+            if name in repeated or not place.is_ordinary:
+                _reset(place, repeated)
+
+    def _repeated(self, names: Sequence[str]) -> set[str]:
+        """Give the ordinary nodes that a rerun repeats: those named, and all below them that did not succeed."""
+        ordinary = {name: place.status for name, place in self.places.items() if place.is_ordinary}
+        named = names or [name for name, it in ordinary.items() if it in (Status.FAILED, Status.CANCELLED)]
+        chosen = {name for name in named if name in ordinary}
+        reached = set(chosen)
+        for node in self.graph.nodes:  # in topological order, so one look is enough
+            if any(edge.node in reached for edge in node.depends_on):
+                reached.add(node.id)
+        return chosen | {name for name in reached if ordinary[name] is not Status.SUCCEEDED}
+
+    # What follows from that
+
+    def _settle(self) -> None:
+        """Decide whatever can be decided, until nothing changes."""
+        has_changed = True
         while has_changed:
-            has_changed = False
-            final = {name: status for name, status in self.statuses.items() if status.is_final}
-            for node in self.graph.nodes:
-                verdict = fate(self.graph, node, final) if self.statuses[node.id] is Status.WAITING else None
-                if verdict is not None:
-                    self.statuses[node.id] = verdict
-                    has_changed = True
+            if self.is_ending:
+                self._cancel_the_rest()
+            has_changed = self._decide() or self._start_a_map() or self._start_the_others()
+
+    def _cancel_the_rest(self) -> None:
+        """Cancel every ordinary node and instance that is neither in flight nor final; before the beginning, all."""
+        for place in self.places.values():
+            if place.is_ordinary or not self.has_begun:
+                self._stop_instances(place, Status.CANCELLED)
+                if place.status is Status.WAITING:
+                    place.status = Status.CANCELLED
+
+    def _decide(self) -> bool:
+        """Decide every waiting node by its edges, but for mapped ones that may run; say whether there was any."""
+        has_changed = False
+        for place in self.places.values():
+            became = self._fate(place)
+            if became is None or (became is Status.SCHEDULED and place.node.each is not None):
+                continue
+            if became is Status.SCHEDULED:
+                self._start(place, 1)
+            else:
+                place.status = became
+            has_changed = True
+        return has_changed
+
+    def _start_a_map(self) -> bool:
+        """Start the first mapped node that may run; say whether there was one."""
+        for place in self.places.values():
+            if place.node.each is not None and self._fate(place) is Status.SCHEDULED:
+                above = self.places[place.node.each.node]
+                width_above = None if above.instances is None else len(above.instances)
+                self._start(place, width_of(self.graph, place.node, above.sizes, width_above))
+                return True
+        return False
+
+    def _fate(self, place: Place) -> Status | None:
+        """Say what the edges of an ordinary node that waits make of it; roots wait for the beginning."""
+        if place.status is not Status.WAITING or not place.is_ordinary:
+            return None
+        if not place.node.depends_on and not self.has_begun:
+            return None
+        above = [self.places[edge.node] for edge in place.node.depends_on]
+        final = {it.node.id: it.status for it in above if it.status.is_final}
+        branches = {it.node.id: it.branches for it in above if it.status is Status.SUCCEEDED}
+        return fate(self.graph, place.node, final, branches)
+
+    def _start(self, place: Place, width: int | None) -> None:
+        """Let a node run: with new instances, or with those that an earlier round left to repeat."""
+        if width is None:
+            place.status = Status.FAILED
+            self._note_failure(place)
+            return
+        place.status = Status.READY
+        if place.instances is None:
+            place.instances = [Instance(place.number) for _ in range(width)]
+        for at, instance in enumerate(place.instances):
+            if instance.status in (Status.FAILED, Status.CANCELLED):
+                place.instances[at] = Instance(instance.number + 1)
+        self._sum_up(place)
+
+    def _start_the_others(self) -> bool:
+        """Once all ordinary nodes are final, start those of the whole workflow that go with what they came to."""
+        ordinary = [place for place in self.places.values() if place.is_ordinary]
+        if self.is_work_over or not self.has_begun or not all(place.status.is_final for place in ordinary):
+            return False
+        self.is_work_over = True
+        roles = roles_for(self.come_to(ordinary))
+        for place in self.places.values():
+            if place.status is Status.WAITING and place.node.role in roles:
+                self._start(place, 1)
+            elif place.status is Status.WAITING:
+                place.status = Status.SKIPPED
+        return True
+
+    def _release(self) -> Iterator[Attempt]:
+        """Put in flight what is held, in its order, as far as pause and limit allow."""
+        if not self.has_begun or self.is_paused:
+            return
+        in_flight = len(self.in_flight)
+        for attempt in self.held:
+            if self.graph.max_in_flight is not None and in_flight >= self.graph.max_in_flight:
+                return
+            in_flight += 1
+            place = self.places[attempt.node]
+            assert place.instances is not None
+            place.instances[attempt.index].status = Status.SCHEDULED
+            self._sum_up(place)
+            yield attempt
+
+    # Small steps
+
+    def _stop_instances(self, place: Place, status: Status) -> None:
+        """End every instance of a node on its way that is not in flight."""
+        if place.is_on_its_way:
+            for _, instance in list(place.of_status(Status.READY)):
+                instance.status = status
+                instance.due_ms = None
+            self._sum_up(place)
+
+    def _sum_up(self, place: Place) -> None:
+        """Say what a node on its way is, from its instances."""
+        assert place.instances is not None
+        statuses = [instance.status for instance in place.instances]
+        if Status.SCHEDULED in statuses:
+            place.status = Status.SCHEDULED
+        elif Status.READY in statuses:
+            place.status = Status.READY
+        elif place.node.each is None:
+            place.status = statuses[0]
+        else:
+            place.status = Status.SKIPPED if place.is_to_skip else whole_of(statuses)
+        self._note_failure(place)
+
+    def _note_failure(self, place: Place) -> None:
+        is_bad = place.is_ordinary and place.status is Status.FAILED and not place.node.allow_failure
+        if is_bad and self.graph.mode is Mode.FAIL_FAST:
+            self.is_failing_fast = True
 
 
-def _delay_ms(node: Node, failures: int) -> int:
-    """Multiply the first delay by the factor for every failure after the first, up to the longest."""
+def _reset(place: Place, repeated: Collection[str]) -> None:
+    """Let a node wait again; a mapped one keeps its instances if what it maps over stays as it is."""
+    each = place.node.each
+    is_kept = each is not None and each.node not in repeated and place.status is not Status.SUCCEEDED
+    if not is_kept or place.instances is None:
+        place.number = place.newest_number + 1
+        place.instances = None
+    place.status = Status.WAITING
+    place.sizes = ()
+    place.branches = None
+
+
+def _delay_ms(node: Node, outcomes: Sequence[Outcome], begun_ms: int) -> int:
+    """Multiply the first delay by the factor for every failure after the first, up to the longest.
+
+    Nothing after a loss. Chance takes its share, and comes out the same whenever the same is observed.
+    """
+    last = outcomes[-1]
+    if isinstance(last, Lost):
+        return 0
+    failures = sum(isinstance(outcome, Failed | TimedOut) for outcome in outcomes)
     delay: float = node.retry.delay_ms
     for _ in range(failures - 1):
         delay = int(delay * node.retry.factor)
-    return int(min(delay, node.retry.max_delay_ms))
+    longest = int(min(delay, node.retry.max_delay_ms))
+    seed = f"{begun_ms}:{last.at_ms}:{last.attempt.index}:{last.attempt.number}:{last.attempt.node}"
+    chance = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=8).digest(), "big") / 2**64
+    return longest - int(longest * node.retry.jitter * chance)

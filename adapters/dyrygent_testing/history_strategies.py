@@ -1,0 +1,231 @@
+"""Hypothesis strategies: what the nodes of a graph come to, and what may be observed of them.
+
+What they draw shrinks to everything succeeding.
+Attempts that are in flight are found with the slow `Model`, so that no strategy leans on what it is to test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attrs import evolve
+from hypothesis import strategies as st
+
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    CancelRequested,
+    DeadlinePassed,
+    Failed,
+    Failure,
+    Graph,
+    Lost,
+    Node,
+    Observation,
+    Outcome,
+    PauseRequested,
+    Ran,
+    RerunRequested,
+    ResumeRequested,
+    RetryDue,
+    Skipped,
+    SkipRequested,
+    Succeeded,
+    TimedOut,
+    Workflow,
+    WorkflowState,
+)
+from dyrygent_core.graph import MAX_WIDTH
+from dyrygent_core.observations import NOT_A_LIST
+from dyrygent_testing.model import Model, Outcomes, result_of
+from dyrygent_testing.model_ends import width_of
+from dyrygent_testing.strategies import node_ids, payloads
+
+__all__ = ["failures", "histories", "observations", "outcomes_for", "outcomes_of", "requests_for", "strays_for"]
+
+_SIZES: Final = (1, 2, 3, 0, 2, 1, NOT_A_LIST, MAX_WIDTH + 1)
+_ODD_SIZES: Final = ((-7,), (2, 2, 2, 2, 2, 2, 2), (1,))
+_EXPECTED_OF_TEN: Final = 8
+
+
+def failures() -> st.SearchStrategy[Failure]:
+    """Draw why something failed."""
+    args = st.none() | st.lists(payloads(), max_size=2).map(tuple)
+    text = st.text(max_size=10)
+    return st.builds(Failure, st.sampled_from(["ValueError", "KeyError"]), text, text, args)
+
+
+@st.composite
+def outcomes_for(draw: st.DrawFn, drawn: Graph | Workflow) -> Outcomes:
+    """Draw, for each node of a graph, what its attempts come to if they are run, until it is final.
+
+    Of a mapped node, it is drawn for each instance that it has if what it maps over succeeds as drawn.
+    """
+    graph = drawn if isinstance(drawn, Graph) else drawn.build()[0].graph
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
+    widths: dict[str, int | None] = {}
+    for node in graph.nodes:
+        if node.each is None:
+            outcomes[node.id] = _until_final(draw, graph, node, 0)
+            continue
+        last = outcomes[node.each.node][-1:]
+        sizes = last[0].sizes if last and isinstance(last[0], Succeeded) else ()
+        widths[node.id] = width = width_of(graph, node, sizes, widths.get(node.each.node))
+        instances = (_until_final(draw, graph, node, at) for at in range(width or 0))
+        outcomes[node.id] = tuple(outcome for its in instances for outcome in its)
+    return outcomes
+
+
+def _until_final(draw: st.DrawFn, graph: Graph, node: Node, index: int) -> tuple[Outcome, ...]:
+    outcomes: list[Outcome] = []
+    while not outcomes or result_of(graph, node, outcomes) is None:
+        outcomes.append(draw(outcomes_of(graph, Attempt(node.id, index, len(outcomes) + 1))))
+    return tuple(outcomes)
+
+
+@st.composite
+def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
+    """Draw what one attempt comes to; a success tells the sizes that others map over, and may take branches."""
+    every: list[Outcome] = [
+        Succeeded(attempt),
+        Succeeded(attempt),
+        Failed(attempt),
+        TimedOut(attempt),
+        Lost(attempt),
+        Skipped(attempt),
+        Failed(attempt, is_final=True),
+        Failed(attempt, is_revoked=True),
+    ]
+    outcome = draw(st.sampled_from(every))
+    if not isinstance(outcome, Succeeded) or attempt.node not in graph.numbers:
+        return outcome
+    paths = graph.measured_paths(attempt.node)
+    sizes = draw(st.tuples(*[st.sampled_from(_SIZES) for _ in paths]))
+    is_odd = draw(_RARELY)
+    if is_odd and draw(st.booleans()):
+        sizes = draw(st.sampled_from([(), *_ODD_SIZES]))
+    return evolve(outcome, sizes=sizes, branches=_branches(draw, graph, attempt, is_odd=is_odd))
+
+
+_RARELY: Final = st.sampled_from([False] * 15 + [True])
+
+
+def _branches(draw: st.DrawFn, graph: Graph, attempt: Attempt, *, is_odd: bool) -> tuple[str, ...] | None:
+    if is_odd:
+        return (*draw(st.lists(st.sampled_from([*graph.numbers, "nobody"]), max_size=2)),)
+    below = graph.dependents(attempt.node)
+    if not below or graph.node(attempt.node).each is not None or draw(st.sampled_from([True, True, False])):
+        return None
+    return (*draw(st.lists(st.sampled_from(below), unique=True)),)
+
+
+@st.composite
+def observations(draw: st.DrawFn, *, ids: st.SearchStrategy[str] | None = None) -> Observation:
+    """Draw any observation of any attempt, with all that it may carry."""
+    ids = node_ids() if ids is None else ids
+    attempt = Attempt(draw(ids), draw(st.integers(0, 3)), draw(st.integers(1, 4)))
+    text = st.text(max_size=10)
+    ran = st.none() | st.builds(Ran, st.integers(0, 2**53), st.integers(0, 2**53), text)
+    sizes = st.lists(st.integers(-1, MAX_WIDTH), max_size=3).map(tuple)
+    several_ids = st.lists(ids, max_size=2).map(tuple)
+    every: list[st.SearchStrategy[Observation]] = [
+        st.just(Begin()),
+        st.builds(Succeeded, st.just(attempt), ran, sizes=sizes, branches=st.none() | several_ids),
+        st.builds(Failed, st.just(attempt), failures(), ran=ran, is_final=st.booleans(), is_revoked=st.booleans()),
+        st.builds(TimedOut, st.just(attempt), ran),
+        st.builds(Lost, st.just(attempt), text),
+        st.builds(Skipped, st.just(attempt), text, ran),
+        st.just(RetryDue(attempt)),
+        st.builds(CancelRequested, text),
+        st.just(DeadlinePassed()),
+        st.builds(PauseRequested, text),
+        st.just(ResumeRequested()),
+        st.builds(RerunRequested, several_ids),
+        st.builds(SkipRequested, ids, text),
+    ]
+    drawn: Observation = draw(st.one_of(every))
+    return evolve(drawn, at_ms=draw(st.integers(0, 2**53)))
+
+
+# Histories
+
+
+@st.composite
+def histories(
+    draw: st.DrawFn,
+    graph: Graph,
+    *,
+    max_size: int = 30,
+    requests: Sequence[Observation] | None = None,
+) -> tuple[Observation, ...]:
+    """Draw what a journal may hold: causes before effects, and among them the late, the repeated and the impossible.
+
+    `requests`: what may come from outside at any time, by default any of `requests_for`; `()` leaves every node to
+    its own outcome. Times never go back. A history may stop anywhere.
+    """
+    model = Model(graph)
+    asked = st.sampled_from(requests) if requests else st.nothing() if requests == () else requests_for(graph)
+    strays = strays_for(graph)
+    history: list[Observation] = []
+    at_ms = 0
+    for _ in range(draw(st.integers(0, max_size))):
+        at_ms += draw(st.sampled_from([0, 1, 1_000, 20_000]))
+        observation = evolve(_next(draw, model, history, asked, strays), at_ms=at_ms)
+        model.observe(observation)
+        history.append(observation)
+        if model.workflow_state is WorkflowState.SUCCESS and draw(st.booleans()):  # what comes now is ignored
+            break
+    return tuple(history)
+
+
+def _next(
+    draw: st.DrawFn,
+    model: Model,
+    history: Sequence[Observation],
+    asked: st.SearchStrategy[Observation],
+    strays: st.SearchStrategy[Observation],
+) -> Observation:
+    expected: list[Observation | Attempt] = [] if model.has_begun else [Begin()]
+    expected += model.in_flight
+    expected += [RetryDue(attempt) for attempt, _ in model.delayed]
+    if not asked.is_empty:
+        expected += _undone(model)
+    if expected and draw(st.integers(0, 9)) < _EXPECTED_OF_TEN:
+        chosen = draw(st.sampled_from(expected))
+        return draw(outcomes_of(model.graph, chosen)) if isinstance(chosen, Attempt) else chosen
+    others = [strays, strays, asked, asked, *([st.sampled_from(history)] if history else [])]
+    return draw(draw(st.sampled_from([other for other in others if not other.is_empty])))
+
+
+def _undone(model: Model) -> Iterable[Observation]:
+    """Give the requests that let go on what would stand still without them."""
+    if model.is_paused:
+        yield ResumeRequested()
+    elif model.is_finished and model.workflow_state is not WorkflowState.SUCCESS:
+        yield RerunRequested()
+
+
+def requests_for(graph: Graph) -> st.SearchStrategy[Observation]:
+    """Draw what somebody may ask for at any time, of any node or of one that is not there."""
+    names = st.sampled_from([*graph.numbers, "nobody"])
+    every: list[st.SearchStrategy[Observation]] = [
+        st.just(PauseRequested()),
+        st.just(ResumeRequested()),
+        st.just(CancelRequested()),
+        st.just(DeadlinePassed()),
+        st.builds(SkipRequested, names),
+        st.builds(SkipRequested, names),
+        st.just(RerunRequested()),
+        st.builds(RerunRequested, st.lists(names, max_size=2).map(tuple)),
+    ]
+    return st.sampled_from(every).flatmap(lambda drawn: drawn)
+
+
+@st.composite
+def strays_for(draw: st.DrawFn, graph: Graph) -> Observation:
+    """Draw what nobody is waiting for, as a rule: of any attempt, of any node or of one that is not there."""
+    name = draw(st.sampled_from([*graph.numbers, "nobody"]))
+    attempt = Attempt(name, draw(st.sampled_from([0, 0, 1, 99])), draw(st.integers(1, 4)))
+    others: list[Observation] = [RetryDue(attempt), Begin()]
+    return draw(st.sampled_from(others) | outcomes_of(graph, attempt))

@@ -1,0 +1,107 @@
+"""Hypothesis strategies: workflows as a user builds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from dyrygent_core import Call, Edge, Mode, NodeHandle, ResultRef, Trigger, Workflow, call
+from dyrygent_testing.strategies import OR_RULES, payloads, policies
+
+__all__ = ["workflows"]
+
+
+@st.composite
+def workflows(draw: st.DrawFn, *, max_nodes: int = 6) -> Workflow:
+    """Draw a workflow as a user builds it: generated and given ids, references anywhere, edges of every kind.
+
+    Some nodes are mapped, and some are for the whole workflow.
+    """
+    workflow = Workflow(
+        draw(st.text(max_size=5)),
+        deadline=draw(st.none() | st.integers(1, 10**9)),
+        max_in_flight=draw(st.none() | st.integers(1, 3)),
+        mode=draw(st.sampled_from(Mode)),
+    )
+    handles: list[NodeHandle] = []
+    without_result: set[str] = set()  # who may fail and let others run all the same
+    mapped: set[str] = set()
+    for at in range(draw(st.integers(0, max_nodes))):
+        trigger = draw(st.sampled_from(Trigger)) if handles else Trigger.ALL_SUCCESS
+        after = draw(_some(handles))
+        if trigger in OR_RULES:
+            after = after or handles[:1]
+        referred: list[ResultRef] = []
+        if trigger not in (Trigger.ONE_SUCCESS, Trigger.ONE_FAILED):  # these run too early to read results
+            for handle in draw(_some(handles)):
+                is_sure = handle not in after and handle.id not in without_result and trigger not in OR_RULES
+                reference = draw(_references(handle))
+                referred.append(reference if is_sure and draw(st.booleans()) else reference.default(draw(payloads())))
+        used = {handle.id for handle in after} | {reference.node for reference in referred}
+        free = [handle for handle in handles if handle.id not in used | without_result]
+        each = None if trigger in OR_RULES or not free else draw(_maps(free, mapped))
+        item: list[Any] = [] if each is None else draw(st.sampled_from([[], [workflow.item], [{"in": workflow.item}]]))
+        policy = draw(policies())
+        handles.append(
+            workflow.add(
+                draw(_calls(referred, item)),
+                id=draw(st.none() | st.just(f"given {at}")),
+                after=after if trigger in OR_RULES else [draw(_edges(handle)) for handle in after],
+                trigger=trigger,
+                each=each,
+                **_as_the_builder_says(policy),
+            )
+        )
+        if each is not None:
+            mapped.add(handles[-1].id)
+        if policy.get("allow_failure"):
+            without_result.add(handles[-1].id)
+    for add in draw(st.lists(st.sampled_from([workflow.finally_, workflow.on_error, workflow.on_success]), max_size=2)):
+        add(draw(_calls([], [])), **_as_the_builder_says(draw(policies())))
+    if draw(st.booleans()) and handles:
+        workflow.returns([handle.result for handle in handles])
+    return workflow
+
+
+def _as_the_builder_says(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a policy for `Node` as the builder names it."""
+    return {"timeout" if name == "timeout_ms" else name: value for name, value in policy.items()}
+
+
+@st.composite
+def _maps(draw: st.DrawFn, free: Sequence[NodeHandle], mapped: set[str]) -> NodeHandle | ResultRef | None:
+    """Draw what to map over, if anything."""
+    handle = draw(st.none() | st.sampled_from(free))
+    if handle is None or handle.id in mapped:
+        return handle
+    result = handle.result
+    sources: list[NodeHandle | ResultRef] = [handle, result, result["items"], result["pages"][0]]
+    return draw(st.sampled_from(sources))
+
+
+def _some(handles: Sequence[NodeHandle]) -> st.SearchStrategy[list[NodeHandle]]:
+    return st.lists(st.sampled_from(handles), unique=True, max_size=3) if handles else st.just(list[NodeHandle]())
+
+
+def _edges(handle: NodeHandle) -> st.SearchStrategy[NodeHandle | Edge]:
+    return st.sampled_from([handle, handle.done, handle.failed, handle.skipped, handle.not_failed])
+
+
+@st.composite
+def _references(draw: st.DrawFn, handle: NodeHandle) -> ResultRef:
+    reference = handle.result
+    for key in draw(st.lists(st.text(max_size=3) | st.integers(-2, 2), max_size=2)):
+        reference = reference[key]
+    return reference
+
+
+@st.composite
+def _calls(draw: st.DrawFn, referred: Sequence[ResultRef], item: Sequence[Any]) -> Call:
+    leaves: list[Any] = [
+        draw(st.sampled_from([reference, [1, reference], {"in": reference}])) for reference in referred
+    ]
+    options = draw(st.dictionaries(st.sampled_from(["queue", "priority"]), st.text(max_size=3), max_size=1))
+    target = draw(st.sampled_from(["users.create", "mail.send"]))
+    return call(target, *leaves, *item, draw(payloads()), key=draw(payloads())).with_options(**options)
