@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dyrygent_testing.agreement import check_agreement
     from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
@@ -22,6 +23,7 @@ __all__ = [
     "JournalSuite",
     "Model",
     "WorkflowMachine",
+    "check_agreement",
     "failures",
     "final_statuses",
     "graphs",
@@ -40,6 +42,7 @@ _HOMES: Final = {
     "JournalSuite": "journal_suite",
     "Model": "model",
     "WorkflowMachine": "machine",
+    "check_agreement": "agreement",
     "failures": "history_strategies",
     "final_statuses": "model",
     "graphs": "strategies",

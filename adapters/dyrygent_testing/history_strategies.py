@@ -42,7 +42,16 @@ from dyrygent_testing.model import Model, Outcomes, result_of
 from dyrygent_testing.model_ends import width_of
 from dyrygent_testing.strategies import node_ids, payloads
 
-__all__ = ["failures", "histories", "observations", "outcomes_for", "outcomes_of", "requests_for", "strays_for"]
+__all__ = [
+    "failures",
+    "histories",
+    "observations",
+    "outcomes_for",
+    "outcomes_of",
+    "requests_for",
+    "strays_for",
+    "successes_of",
+]
 
 _SIZES: Final = (1, 2, 3, 0, 2, 1, NOT_A_LIST, MAX_WIDTH + 1)
 _ODD_SIZES: Final = ((-7,), (2, 2, 2, 2, 2, 2, 2), (1,))
@@ -86,10 +95,8 @@ def _until_final(draw: st.DrawFn, graph: Graph, node: Node, index: int) -> tuple
 
 @st.composite
 def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
-    """Draw what one attempt comes to; a success tells the sizes that others map over, and may take branches."""
-    every: list[Outcome] = [
-        Succeeded(attempt),
-        Succeeded(attempt),
+    """Draw what one attempt comes to."""
+    others: list[Outcome] = [
         Failed(attempt),
         TimedOut(attempt),
         Lost(attempt),
@@ -97,15 +104,20 @@ def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
         Failed(attempt, is_final=True),
         Failed(attempt, is_revoked=True),
     ]
-    outcome = draw(st.sampled_from(every))
-    if not isinstance(outcome, Succeeded) or attempt.node not in graph.numbers:
-        return outcome
-    paths = graph.measured_paths(attempt.node)
-    sizes = draw(st.tuples(*[st.sampled_from(_SIZES) for _ in paths]))
+    outcome = draw(st.sampled_from([None, None, *others]))
+    return draw(successes_of(graph, attempt)) if outcome is None else outcome
+
+
+@st.composite
+def successes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Succeeded:
+    """Draw how one attempt succeeds: with the sizes that others map over, perhaps with branches; rarely nonsense."""
+    if attempt.node not in graph.numbers:
+        return Succeeded(attempt)
+    sizes = draw(st.tuples(*[st.sampled_from(_SIZES) for _ in graph.measured_paths(attempt.node)]))
     is_odd = draw(_RARELY)
     if is_odd and draw(st.booleans()):
         sizes = draw(st.sampled_from([(), *_ODD_SIZES]))
-    return evolve(outcome, sizes=sizes, branches=_branches(draw, graph, attempt, is_odd=is_odd))
+    return Succeeded(attempt, sizes=sizes, branches=_branches(draw, graph, attempt, is_odd=is_odd))
 
 
 _RARELY: Final = st.sampled_from([False] * 15 + [True])

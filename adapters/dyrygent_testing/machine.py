@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -15,24 +16,26 @@ from dyrygent_core import (
     Begin,
     CancelRequested,
     DeadlinePassed,
-    Failed,
     Graph,
-    Lost,
     Observation,
+    PauseRequested,
+    RerunRequested,
+    ResumeRequested,
     RetryDue,
-    Skipped,
+    SkipRequested,
     State,
-    Succeeded,
+    WorkflowState,
     advance,
 )
 from dyrygent_core.invariants import check_state
+from dyrygent_testing.agreement import check_agreement
+from dyrygent_testing.history_strategies import outcomes_of, strays_for, successes_of
 from dyrygent_testing.model import Model
 from dyrygent_testing.strategies import graphs
 
 __all__ = ["WorkflowMachine"]
 
 
-_FAILURES: Final = ("plain", "plain", "plain", "final", "revoked")
 _BEFORE_REQUESTS: Final = 8
 """Observations before anybody asks for the end, or there is little to end."""
 
@@ -56,32 +59,32 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.graph = graph
         self.state = State.initial(graph)
         self.model = Model(graph)
+        self.strays = strays_for(graph)
 
     @precondition(lambda self: not self.model.has_begun)
     @rule()
     def begin(self) -> None:
         """Begin; again, it is `repeat` that does."""
-        self.observe(Begin(at_ms=self.at_ms))
+        self.observe(Begin())
 
     @precondition(lambda self: bool(self.model.in_flight))
     @rule(data=st.data())
     def succeed(self, data: st.DataObject) -> None:
         """Let an attempt in flight succeed."""
-        self.observe(Succeeded(data.draw(st.sampled_from(self.model.in_flight)), at_ms=self.at_ms))
-
-    @precondition(lambda self: bool(self.model.in_flight))
-    @rule(data=st.data(), kind=st.sampled_from([Skipped, Lost]))
-    def stop(self, data: st.DataObject, kind: type[Skipped | Lost]) -> None:
-        """Let an attempt in flight stop itself, or get lost."""
-        self.observe(kind(data.draw(st.sampled_from(self.model.in_flight)), at_ms=self.at_ms))
-
-    @precondition(lambda self: bool(self.model.in_flight))
-    @rule(data=st.data(), kind=st.sampled_from(_FAILURES), waited_ms=st.integers(0, 10_000))
-    def fail(self, data: st.DataObject, kind: str, waited_ms: int) -> None:
-        """Let an attempt in flight fail, some time later."""
-        self.at_ms += waited_ms
         attempt = data.draw(st.sampled_from(self.model.in_flight))
-        self.observe(Failed(attempt, is_final=kind == "final", is_revoked=kind == "revoked", at_ms=self.at_ms))
+        self.observe(data.draw(successes_of(self.graph, attempt)))
+
+    @precondition(lambda self: bool(self.model.in_flight))
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        """Let an attempt in flight end in any way."""
+        attempt = data.draw(st.sampled_from(self.model.in_flight))
+        self.observe(data.draw(outcomes_of(self.graph, attempt)))
+
+    @rule(waited_ms=st.integers(1, 10_000))
+    def wait(self, waited_ms: int) -> None:
+        """Let time pass, which alone changes nothing."""
+        self.at_ms += waited_ms
 
     @precondition(lambda self: bool(self.model.delayed))
     @rule(data=st.data())
@@ -89,7 +92,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         """Let a retry become due."""
         attempt, due_ms = data.draw(st.sampled_from(self.model.delayed))
         self.at_ms = max(self.at_ms, due_ms)
-        self.observe(RetryDue(attempt, at_ms=self.at_ms))
+        self.observe(RetryDue(attempt))
 
     @precondition(lambda self: len(self.observed) > 2 * self.repeats)  # or little else happens
     @rule(data=st.data())
@@ -98,37 +101,64 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.repeats += 1
         self.observe(data.draw(st.sampled_from(self.observed)))
 
-    @rule(data=st.data(), index=st.integers(0, 1), number=st.integers(1, 4))
-    def stray(self, data: st.DataObject, index: int, number: int) -> None:
-        """Observe an outcome of any attempt, which as a rule nobody waits for."""
-        node = data.draw(st.sampled_from([*self.model.statuses, "nobody"]))
-        self.observe(Succeeded(Attempt(node, index, number), at_ms=self.at_ms))
+    @rule(data=st.data())
+    def stray(self, data: st.DataObject) -> None:
+        """Observe what as a rule nobody waits for."""
+        self.observe(data.draw(self.strays))
+
+    @precondition(lambda self: not self.model.is_paused)
+    @rule()
+    def pause(self) -> None:
+        """Let nothing start until `resume`."""
+        self.observe(PauseRequested())
+
+    @precondition(lambda self: self.model.is_paused)
+    @rule()
+    def resume(self) -> None:
+        """Let go on what was paused."""
+        self.observe(ResumeRequested())
+
+    @precondition(lambda self: not self.model.is_finished)
+    @rule(data=st.data())
+    def skip(self, data: st.DataObject) -> None:
+        """Go on without some node."""
+        self.observe(SkipRequested(data.draw(st.sampled_from([*self.graph.numbers, "nobody"]))))
 
     @precondition(lambda self: len(self.observed) >= _BEFORE_REQUESTS and not self.model.is_cancelled)
     @rule(request=st.sampled_from([CancelRequested(), DeadlinePassed()]))
-    def request(self, request: CancelRequested | DeadlinePassed) -> None:
+    def stop(self, request: CancelRequested | DeadlinePassed) -> None:
         """Ask for the end, or run out of time."""
         self.observe(request)
 
+    @precondition(lambda self: self.model.is_finished and self.model.workflow_state is not WorkflowState.SUCCESS)
+    @rule(data=st.data())
+    def rerun(self, data: st.DataObject) -> None:
+        """Ask for another round, of some nodes or of those that went wrong."""
+        names = st.lists(st.sampled_from([*self.graph.numbers]), max_size=3)
+        self.observe(RerunRequested(data.draw(names)))
+
     def observe(self, observation: Observation) -> None:
         """Show one observation to both, and compare what comes back."""
+        observation = evolve(observation, at_ms=self.at_ms)
         old = self.state
         self.state, emitted = advance(self.graph, old, [observation])
         assert emitted == self.model.observe(observation)
         assert not self.emitted & set(emitted), "an attempt was emitted twice"
+        assert self.state is old or self.state != old, "nothing changed, but the state is another object"
         self.emitted |= set(emitted)
         self.observed.append(observation)
 
     @invariant()
     def agrees_with_the_model(self) -> None:
         """Compare all that can be asked of the state."""
-        assert self.state.statuses == self.model.statuses
-        assert self.state.workflow_state is self.model.workflow_state
-        assert self.state.attempts_in_flight == self.model.in_flight
-        assert self.state.delayed == self.model.delayed
-        assert self.state.to_revoke == (self.model.in_flight if self.model.is_ending else ())
+        check_agreement(self.state, self.model)
 
     @invariant()
     def can_be(self) -> None:
         """Check the state's invariants."""
         check_state(self.state)
+
+    def teardown(self) -> None:
+        """Fold the whole story at once: it must come to the same."""
+        if hasattr(self, "graph"):
+            assert advance(self.graph, State.initial(self.graph), self.observed)[0] == self.state

@@ -60,8 +60,9 @@ class Place:
         return max([self.number, *(instance.number for instance in self.instances or ())])
 
     def attempt(self, index: int) -> Attempt:
-        """Give the newest attempt of one instance."""
-        number = self.number if self.instances is None else self.instances[index].number
+        """Give the newest attempt of one instance; where there is none, the one that would be its first."""
+        instances = self.instances or []
+        number = instances[index].number if index < len(instances) else self.number
         return Attempt(self.node.id, index, number)
 
     def of_status(self, status: Status) -> Iterator[tuple[int, Instance]]:

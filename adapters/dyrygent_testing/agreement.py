@@ -1,0 +1,65 @@
+"""Whether a state says what the slow model says, of all that can be asked of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dyrygent_core import Progress, State, Status
+from dyrygent_testing.model_board import Board, Place
+
+__all__ = ["check_agreement"]
+
+
+def check_agreement(state: State, board: Board) -> None:
+    """Raise `AssertionError`, naming what was asked and both answers, unless state and model agree in everything."""
+    for what, told, expected in (*_of_the_whole(state, board), *_of_each_node(state, board)):
+        if told != expected:
+            message = f"{what}: the state says {told!r}, the model {expected!r}"
+            raise AssertionError(message)
+
+
+def _of_the_whole(state: State, board: Board) -> Iterator[tuple[str, object, object]]:
+    yield "statuses", dict(state.statuses), board.statuses
+    yield "workflow_state", state.workflow_state, board.workflow_state
+    yield "attempts_in_flight", state.attempts_in_flight, board.in_flight
+    yield "in_flight", state.in_flight, len(board.in_flight)
+    yield "delayed", state.delayed, board.delayed
+    yield "held", state.held, board.held
+    yield "to_revoke", state.to_revoke, board.to_revoke
+    yield "is_finished", state.is_finished, board.is_finished
+    yield "is_paused", state.is_paused, board.is_paused
+    yield "is_cancelled", state.is_cancelled, board.is_cancelled
+    yield "is_ending", state.is_ending, board.is_ending
+    yield "round", state.round, board.round
+    yield "begun_ms", state.begun_ms, board.begun_ms
+    yield "first_failed", state.first_failed, board.first_failed
+    yield "first_failed_attempt", state.first_failed_attempt, board.first_failed_attempt
+    by_status = {
+        status: [at for at, it in enumerate(board.places.values()) if it.status is status] for status in Status
+    }
+    yield "counts", state.counts, {status: len(its) for status, its in by_status.items()}
+    yield "progress", state.progress, _progress(board)
+    for status, numbers in by_status.items():
+        if status is not Status.WAITING:
+            yield f"find({status.name})", list(state.find(status)), numbers
+
+
+def _progress(board: Board) -> Progress:
+    statuses = list(board.statuses.values())
+    done = sum(status.is_final for status in statuses)
+    return Progress(done, len(statuses), statuses.count(Status.SCHEDULED), statuses.count(Status.FAILED))
+
+
+def _of_each_node(state: State, board: Board) -> Iterator[tuple[str, object, object]]:
+    for name, place in board.places.items():
+        yield f"status({name!r})", state.status(name), place.status
+        yield f"width({name!r})", state.width(name), board.width(name)
+        yield f"instance_statuses({name!r})", state.instance_statuses(name), board.instance_statuses(name)
+        yield f"sizes({name!r})", state.sizes(name), place.sizes
+        yield f"branches({name!r})", state.branches(name), place.branches
+        for at in _indexes(place):
+            yield f"attempt({name!r}, {at})", state.attempt(name, at), place.attempt(at)
+
+
+def _indexes(place: Place) -> range:
+    return range(max(1, len(place.instances or ())))
