@@ -12,7 +12,8 @@ edge leads from one to the other. It must be acyclic, which each way of folding 
             would be needed to close a circle, and there is one only.
     bands   all nodes of several successive depths. An arrow leads from a lower band to a higher one.
 
-Each way costs O(nodes + edges), none recurses, and what comes out depends on nothing but the graph and the statuses.
+Each way costs O(nodes + edges), but for sorting the neighbours of a node; none recurses; and what comes out depends on
+nothing but the graph and the statuses.
 Which folding is fine enough is decided by whoever draws; bands can be made as few as one likes.
 """
 
@@ -26,6 +27,7 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from dyrygent_core.graph import Graph, Node
+from dyrygent_core.rules import Condition
 from dyrygent_core.statuses import Status
 
 __all__ = ["Groups", "Sketch", "bands", "foldings", "size", "sketch"]
@@ -71,11 +73,12 @@ def size(groups: Groups) -> int:
 
 
 def bands(drawn: Sketch, most: int) -> Groups:
-    """Fold a graph into at most so many bands, and one group more for each role beside the ordinary one."""
-    roles = (node.role for node in drawn.graph.nodes)
+    """Fold a graph into at most so many bands; those of the whole workflow are apart, by their roles."""
+    roles = [node.role for node in drawn.graph.nodes]
     depths = _depths(drawn)
     height = max(depths, default=0) + 1
-    return _numbered((role, depth * min(most, height) // height) for role, depth in zip(roles, depths, strict=True))
+    most = min(most, height)
+    return _numbered((role, depth * most // height) for role, depth in zip(roles, depths, strict=True))
 
 
 def _kinds(drawn: Sketch) -> Groups:
@@ -88,28 +91,34 @@ def _kinds(drawn: Sketch) -> Groups:
 
 def _alike(drawn: Sketch, kinds: Groups) -> Groups:
     """Group nodes of one kind that stand below the same groups, and then, of those, what stands above the same."""
-    known: dict[Hashable, int] = {}
+    known: dict[tuple[int, ...], int] = {}  # flat tuples of numbers: the garbage collector does not look at them
     below: list[int] = []
     for node, kind, parents in zip(drawn.graph.nodes, kinds, drawn.parents, strict=True):
-        below.append(known.setdefault((kind, _above(node, parents, below)), len(known)))
+        below.append(known.setdefault((kind, *_above(node, parents, below)), len(known)))
     known = {}
     groups = below.copy()
     for number in reversed(range(len(groups))):
-        after = frozenset([groups[child] for child in drawn.graph.successors[number]])
-        groups[number] = known.setdefault((below[number], after), len(known))
+        after = sorted({groups[child] for child in drawn.graph.successors[number]})
+        groups[number] = known.setdefault((below[number], *after), len(known))
     return _numbered(groups)
 
 
-def _above(node: Node, parents: Sequence[int], groups: Sequence[int]) -> frozenset[Hashable]:
-    if any(edge.condition is not None for edge in node.depends_on):
-        return frozenset(
-            (groups[parent], edge.condition) for edge, parent in zip(node.depends_on, parents, strict=True)
-        )
-    return frozenset([groups[parent] for parent in parents])
+def _above(node: Node, parents: Sequence[int], groups: Sequence[int]) -> list[int]:
+    """Give a number for each group above and what is asked of it."""
+    return sorted(
+        {
+            groups[parent] * _ASKED + (0 if edge.condition is None else _CODES[edge.condition])
+            for edge, parent in zip(node.depends_on, parents, strict=True)
+        }
+    )
+
+
+_CODES: Final = {condition: code for code, condition in enumerate(Condition, start=1)}
+_ASKED: Final = len(_CODES) + 1
 
 
 def _with_rows(drawn: Sketch, groups: Groups) -> Iterator[Groups]:
-    """Yield a folding, then with rows of groups of one size joined, then with rows of any groups joined."""
+    """Yield a folding, then with rows of groups of one size joined, then with rows of any groups of one status."""
     yield groups
     statuses: list[Status | None] = [None] * size(groups)
     sizes = [0] * size(groups)
@@ -119,7 +128,8 @@ def _with_rows(drawn: Sketch, groups: Groups) -> Iterator[Groups]:
             statuses[group] = drawn.statuses[number]
     before, after = _neighbours(drawn, groups)
     yield _joined(groups, before, after, list(zip(statuses, sizes, strict=True)))
-    yield _joined(groups, before, after, statuses)
+    if drawn.statuses is not None:  # else whole graphs would become one box; this one tells how far they are
+        yield _joined(groups, before, after, statuses)
 
 
 _NONE: Final = -1

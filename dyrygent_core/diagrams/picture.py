@@ -6,29 +6,40 @@ Which nodes share a box is decided in `folding`; how boxes and arrows are writte
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from math import isqrt
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
 from dyrygent_core.diagrams.folding import Groups, Sketch, bands, foldings, size, sketch
 from dyrygent_core.diagrams.palette import BY_URGENCY
-from dyrygent_core.diagrams.texts import visible
+from dyrygent_core.diagrams.texts import MOST_SHOWN, visible
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph, Node, Role, check_whole
 from dyrygent_core.rules import AND_RULES, ROWS, Condition, Row
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 
-__all__ = ["ARROWS_PER_NODE", "EACH", "MOST_DRAWN", "Arrow", "Box", "Picture", "alike", "picture"]
+__all__ = [
+    "ARROWS_PER_NODE",
+    "EACH",
+    "MOST_DRAWN",
+    "Arrow",
+    "Box",
+    "Picture",
+    "alike",
+    "by_urgency",
+    "picture",
+    "tally",
+]
 
 MOST_DRAWN: Final = 100
 """Boxes of a picture, unless told otherwise: with more, a page shows their pattern, but no longer their names.
 
-With `ARROWS_PER_NODE` it also keeps within what Mermaid draws without being configured: 500 edges (`maxEdges`) and
-50,000 characters (`maxTextSize`), even if every id is as long and as awkward as can be.
+With `ARROWS_PER_NODE` it also keeps within what Mermaid draws without being configured: 500 edges (`maxEdges`), and
+50,000 characters (`maxTextSize`) unless most ids are long and consist of signs, which take five characters each.
 """
 ARROWS_PER_NODE: Final = 5
 """Most arrows of a picture, for each of its `max_nodes`. Real workflows have two or three."""
@@ -37,18 +48,26 @@ _LEAST_DRAWN: Final = 4
 """Nodes of the four roles are never drawn as one."""
 
 
+Counts: TypeAlias = tuple[tuple[Status, int], ...]
+"""How many there are of each status, the most urgent first."""
+
+
 @frozen
 class Box:
     """One node, or several that are drawn as one."""
 
-    name: str
-    """Its id; of several, those of the first and the last, in topological order."""
+    names: tuple[str, ...]
+    """Its id; of several nodes, those of the first and the last, in topological order."""
     notes: tuple[str, ...]
     """What is special about it: its rule, its role, its instances."""
     size: int
-    counts: tuple[tuple[Status, int], ...] = ()
-    """How many of its nodes have each status, the most urgent first; nothing if no state is shown."""
+    counts: Counts = ()
+    """How many of its nodes have each status; nothing if no state is shown."""
+    is_row: bool = False
+    """Whether some of its nodes wait for others of them."""
     is_mapped: bool = False
+    instances: Counts = ()
+    """How many instances have each status; nothing if it is not mapped, has not started, or is several nodes."""
     role: Role = Role.NODE
 
     @property
@@ -57,12 +76,22 @@ class Box:
         return self.counts[0][0] if self.counts else None
 
     @property
+    def name(self) -> str:
+        """Its names on one line."""
+        return (" → … → " if self.is_row else " … ").join(self.names)
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """What it says, line by line."""
-        said = (self.name, *self.notes)
-        if self.size == 1:
-            return (*said, *(status.name for status, _ in self.counts))
-        return (*said, f"× {self.size:,}", *([tally(self.counts)] if self.counts else []))
+        first, *last = self.names
+        names = (
+            (self.name,)
+            if len(self.name) <= MOST_SHOWN or not last
+            else (f"{first} {'→ ' if self.is_row else ''}…", *last)
+        )
+        size = () if self.size == 1 else (f"× {self.size:,}",)
+        counts = () if self.status is None else (self.status.name if len(self.counts) == 1 else tally(self.counts),)
+        return (*names, *self.notes, *size, *counts, *((tally(self.instances),) if self.instances else ()))
 
 
 @frozen
@@ -99,7 +128,8 @@ def picture(graph: Graph, state: State | None, max_nodes: int) -> Picture:
                 arrows = _without_implied(arrows, size(groups))
             if len(arrows) <= most:
                 return Picture(_boxes(drawn, state, groups, rows), arrows)
-    groups = bands(drawn, min(max_nodes + 1 - len(Role), (1 + isqrt(1 + 8 * most)) // 2))
+    apart = {graph.nodes[number].role for number in graph.finalizers}
+    groups = bands(drawn, min(max_nodes - len(apart), (1 + isqrt(1 + 8 * most)) // 2))
     arrows, rows = _arrows(drawn, groups)
     return Picture(_boxes(drawn, state, groups, rows), _without_implied(arrows, size(groups)))
 
@@ -118,7 +148,12 @@ def alike(graph: Graph, state: State | None, max_nodes: int) -> Picture:
     return Picture(_boxes(drawn, state, groups, rows), arrows)
 
 
-def tally(counts: Iterable[tuple[Status, int]]) -> str:
+def by_urgency(found: Mapping[Status, int]) -> Counts:
+    """Sort counts, the most urgent status first, without those that are zero."""
+    return tuple((status, found[status]) for status in BY_URGENCY if found.get(status))
+
+
+def tally(counts: Counts) -> str:
     """Say how many there are of each status."""
     return ", ".join(f"{number:,} {status.name}" for status, number in counts)
 
@@ -185,46 +220,52 @@ def _boxes(drawn: Sketch, state: State | None, groups: Groups, rows: frozenset[i
     for number, group in enumerate(groups):
         members[group].append(number)
     return tuple(
-        _box(drawn, state, numbers, " → … → " if group in rows else " … ") for group, numbers in enumerate(members)
+        _one(drawn, state, numbers[0]) if len(numbers) == 1 else _several(drawn, numbers, is_row=group in rows)
+        for group, numbers in enumerate(members)
     )
 
 
-def _box(drawn: Sketch, state: State | None, numbers: Sequence[int], between: str) -> Box:
+def _one(drawn: Sketch, state: State | None, number: int) -> Box:
+    node = drawn.graph.nodes[number]
+    width = None if state is None or node.each is None else state.width(node.id)
+    return Box(
+        (visible(node.id),),
+        tuple(f"{note} × {width:,}" if note == _MAPPED and width is not None else note for note in _notes(node)),
+        1,
+        _counts(drawn, [number]),
+        is_mapped=node.each is not None,
+        instances=() if state is None or width is None else by_urgency(Counter(state.instance_statuses(node.id))),
+        role=node.role,
+    )
+
+
+def _several(drawn: Sketch, numbers: Sequence[int], *, is_row: bool) -> Box:
     nodes = [drawn.graph.nodes[number] for number in numbers]
-    first, last = nodes[0], nodes[-1]
+    common = set(_notes(nodes[0])).intersection(*map(_notes, nodes))
+    return Box(
+        (visible(nodes[0].id, _MOST_OF_TWO), visible(nodes[-1].id, _MOST_OF_TWO)),
+        tuple(note for note in _notes(nodes[0]) if note in common),
+        len(nodes),
+        _counts(drawn, numbers),
+        is_row=is_row,
+        is_mapped=_MAPPED in common,
+        role=nodes[0].role,
+    )
+
+
+def _counts(drawn: Sketch, numbers: Sequence[int]) -> Counts:
     statuses = drawn.statuses
-    found = Counter(() if statuses is None else [statuses[number] for number in numbers])
-    counts = _by_urgency(found)
-    if len(nodes) == 1:
-        return Box(
-            visible(first.id), (*_notes(first), *_width(first, state)), 1, counts, first.each is not None, first.role
-        )
-    common = set(_notes(first)).intersection(*map(_notes, nodes))
-    notes = tuple(note for note in _notes(first) if note in common)
-    is_mapped = all(node.each is not None for node in nodes)
-    name = f"{visible(first.id, _HALF)}{between}{visible(last.id, _HALF)}"
-    return Box(name, notes, len(nodes), counts, is_mapped, first.role)
+    return () if statuses is None else by_urgency(Counter([statuses[number] for number in numbers]))
 
 
-_HALF: Final = 40
-"""Characters of an id that shares its line with another."""
+_MAPPED: Final = "mapped"
+_MOST_OF_TWO: Final = 40
+"""Characters of an id that shares its box with another."""
 
 
 def _notes(node: Node) -> tuple[str, ...]:
     role = () if node.role is Role.NODE else (node.role.value,)
     rule = () if node.trigger in AND_RULES else (node.trigger.value,)
     allowed = ("failure allowed",) if node.allow_failure else ()
-    mapped = ("mapped",) if node.each is not None else ()
+    mapped = (_MAPPED,) if node.each is not None else ()
     return (*role, *rule, *allowed, *mapped)
-
-
-def _width(node: Node, state: State | None) -> tuple[str, ...]:
-    width = None if state is None or node.each is None else state.width(node.id)
-    if state is None or width is None:
-        return ()
-    found = tally(_by_urgency(Counter(state.instance_statuses(node.id))))
-    return (f"{width:,} instances", *([found] if found else []))
-
-
-def _by_urgency(found: Mapping[Status, int]) -> tuple[tuple[Status, int], ...]:
-    return tuple((status, found[status]) for status in BY_URGENCY if found.get(status))

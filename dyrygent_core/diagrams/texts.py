@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-__all__ = ["MOST_SHOWN", "visible"]
+__all__ = ["MOST_SHOWN", "shortened", "visible"]
 
 MOST_SHOWN: Final = 60
 """Characters of one id in a box: with more, boxes are wider than what they are connected by."""
@@ -33,7 +33,16 @@ def visible(text: str, most: int = MOST_SHOWN) -> str:
         pieces = [_shown(before, character) for before, character in pairwise(f" {text}")]
         if pieces[-1] == " ":
             pieces[-1] = "\\x20"
-    return "".join(pieces) if _length(pieces) <= most else _cut(pieces, most)
+    return shortened(pieces, most)
+
+
+def shortened(pieces: Sequence[str], most: int) -> str:
+    """Join pieces of text; if that is too long, two thirds of what fits are the beginning, one is the end."""
+    if sum(map(len, pieces)) <= most:
+        return "".join(pieces)
+    end = _fitting(pieces[::-1], (most - 1) // 3)
+    beginning = _fitting(pieces, most - 1 - sum(map(len, end)))
+    return "".join([*beginning, "…", *reversed(end)])
 
 
 def _shown(before: str, character: str) -> str:
@@ -47,17 +56,6 @@ def _shown(before: str, character: str) -> str:
     if code <= _LARGEST_IN_2:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= _LARGEST_IN_4 else f"\\U{code:08x}"
-
-
-def _length(pieces: Sequence[str]) -> int:
-    return len(pieces) if isinstance(pieces, str) else sum(map(len, pieces))
-
-
-def _cut(pieces: Sequence[str], most: int) -> str:
-    """Keep two thirds at the beginning and one at the end, and no piece of an escape."""
-    end = _fitting(pieces[::-1], (most - 1) // 3)
-    beginning = _fitting(pieces, most - 1 - sum(map(len, end)))
-    return "".join([*beginning, "…", *reversed(end)])
 
 
 def _fitting(pieces: Sequence[str], most: int) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Final
 
 from attrs import frozen
 
-from dyrygent_core.diagrams.palette import BY_URGENCY
-from dyrygent_core.diagrams.picture import EACH, Arrow, Picture, alike, tally
+from dyrygent_core.diagrams.picture import EACH, Arrow, Picture, alike, by_urgency, tally
+from dyrygent_core.diagrams.texts import shortened
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph, Role, check_whole
 from dyrygent_core.state import State
@@ -44,9 +44,9 @@ def tree(
 
     Every node stands once, below all that it waits for. `→ x` says that `x` waits for this node too, and stands
     further down; `[on failed]` is what a node asks of the one that it stands under, or of the one with the arrow.
-    Nodes of the whole workflow come last. A graph of more than `max_lines` nodes is folded as by `mermaid`, but only
-    where nodes are alike or in a row; what is still too long ends in "… and 99,900 more". Lines are cut at `width`
-    characters (which are not columns: some take two). No argument and no result is shown.
+    Nodes of the whole workflow come last. A graph of more than `max_lines` nodes is folded as by `mermaid`, but never
+    across statuses; what is still too long ends in "… and 99,900 more". Lines are cut at `width` characters (which
+    are not columns: some take two). No argument and no result is shown.
 
     Cost: O(nodes + edges), and no recursion. Raises `UsageError` for a `width` below 20, for `max_lines` below 2,
     for an unknown `charset`, and for a state of another graph.
@@ -153,7 +153,8 @@ def _line(drawn: Picture, step: Step) -> str:
     box = drawn.boxes[step.box]
     status = "" if box.status is None else f"{_SYMBOLS[box.status]} {box.status.name} "
     size = f" × {box.size:,}" if box.size > 1 else ""
-    notes = f" ({', '.join(box.notes)})" if box.notes else ""
+    instances = f": {tally(box.instances)}" if box.instances else ""
+    notes = f" ({', '.join(box.notes)}{instances})" if box.notes else ""
     return f"{step.indent}{status}{box.name}{size}{notes}{_condition(step.asked)}{_following(drawn, step)}"
 
 
@@ -165,7 +166,7 @@ def _following(drawn: Picture, step: Step) -> str:
     if not step.following:
         return ""
     named = ", ".join(
-        f"{_cut(drawn.boxes[arrow.end].name, _MOST_NAMED)}{_condition(arrow.label)}" for arrow in step.following
+        f"{shortened(drawn.boxes[arrow.end].name, _MOST_NAMED)}{_condition(arrow.label)}" for arrow in step.following
     )
     return f"  → {named} and {step.others:,} more" if step.others else f"  → {named}"
 
@@ -175,7 +176,7 @@ def _rest(drawn: Picture, steps: Sequence[Step]) -> str:
     found = Counter[Status]()
     for box in boxes:
         found.update(dict(box.counts))
-    counts = tally((status, found[status]) for status in BY_URGENCY if found[status])
+    counts = tally(by_urgency(found))
     return f"… and {sum(box.size for box in boxes):,} more{f': {counts}' if counts else ''}"
 
 
@@ -185,6 +186,6 @@ def _in_charset(line: str, charset: Charset) -> str:
     return line.translate(_IN_ASCII).encode("ascii", "backslashreplace").decode("ascii")
 
 
-def _cut(text: str, most: int, charset: Charset = Charset.UNICODE) -> str:
+def _cut(text: str, most: int, charset: Charset) -> str:
     end = "…" if charset is Charset.UNICODE else "..."
     return text if len(text) <= most else text[: most - len(end)] + end
