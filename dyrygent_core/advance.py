@@ -27,7 +27,7 @@ from attrs import evolve
 from dyrygent_core.cells import DELAYED, is_final
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
-from dyrygent_core.kernel import succeed
+from dyrygent_core.kernel import succeed, succeed_all
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -56,6 +56,7 @@ from dyrygent_core.tries import Tries
 
 __all__ = ["advance"]
 
+_SEQUENCES: Final = (list, tuple)
 _READY: Final = int(Status.READY)
 _SCHEDULED: Final = int(Status.SCHEDULED)
 
@@ -73,11 +74,9 @@ def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> 
     if state.graph is not graph and state.graph != graph:
         message = f"this state belongs to {state.graph!r}, not to {graph!r}"
         raise UsageError(message)
-    facts: Sequence[Observation] = observations if isinstance(observations, list | tuple) else tuple(observations)
-    if len(facts) == 1 and type(facts[0]) is Succeeded:
-        known = _succeed(state, facts[0])
-        if known is not None:
-            return known
+    facts: Sequence[Observation] = observations if isinstance(observations, _SEQUENCES) else tuple(observations)
+    if (known := _succeed(state, facts)) is not None:
+        return known
     step = Step(state, writes=len(facts))
     for fact in facts:
         if _transition(fact)(step, fact):
@@ -86,17 +85,24 @@ def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> 
     return step.freeze(), tuple(step.emitted)
 
 
-def _succeed(state: State, fact: Succeeded) -> tuple[State, tuple[Attempt, ...]] | None:
-    """Take the short way, where a first attempt succeeds and nothing special follows; else None."""
-    attempt = fact.attempt
-    if attempt.index or attempt.number > 1 or fact.sizes or fact.branches is not None or state.side.tries:
+def _succeed(state: State, facts: Sequence[Observation]) -> tuple[State, tuple[Attempt, ...]] | None:
+    """Take the short way where all that happens is that first attempts succeed; else None."""
+    numbers = state.graph.numbers
+    nodes: list[int] = []
+    for fact in facts:
+        if type(fact) is not Succeeded or fact.sizes or fact.branches is not None:
+            return None
+        attempt = fact.attempt
+        node = numbers.get(attempt.node)
+        if node is None or attempt.index or attempt.number > 1:
+            return None
+        nodes.append(node)
+    if not nodes or state.side.tries:
         return None
-    graph = state.graph
-    node = graph.numbers.get(attempt.node)
-    done = None if node is None else succeed(state, node)
+    done = succeed(state, nodes[0]) if len(nodes) == 1 else succeed_all(state, nodes)
     if done is None:
         return None
-    return done[0], tuple([Attempt(graph.nodes[below].id) for below in done[1]])
+    return done[0], tuple(map(state.graph.first_attempt, done[1]))
 
 
 # Transitions of the whole

@@ -103,7 +103,7 @@ class OpenBand:
             for index in list(cells.find_code(self.cells.pages, self.cells.bits, waiting)):
                 self.cells.write(index, code)
         delayed = len(self.due_ms)
-        self.due_ms = SparseMap()
+        self.due_ms = SparseMap[int]()
         self.left = self.in_flight
         self.held_from = self.width
         return delayed

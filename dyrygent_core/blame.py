@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from dyrygent_core.case import Case
+from dyrygent_core.causes import end_of, how_it_ended
 from dyrygent_core.errors import quoted
 from dyrygent_core.graph import Role
 from dyrygent_core.observations import Failed, Skipped
@@ -72,7 +73,7 @@ def _became(case: Case, read: _Read) -> str:
     if read.is_untaken:
         return "did not choose it"
     if read.status is Status.FAILED and case.graph.nodes[read.above].allow_failure:
-        return "FAILED, which is allowed"
+        return "FAILED (allowed)"
     verb = "is" if read.status is Status.UPSTREAM_FAILED else "was" if read.status in _DONE_TO else ""
     return f"{verb} {read.status.name}".lstrip()
 
@@ -231,9 +232,16 @@ def upstream_failed(case: Case, root: Root | None) -> str:
     else:
         text = f"{_ASKS[read.row].format(name)}, which {how}"
     origin = graph.nodes[root.number]
-    end = case.past.outcomes.get(case.state.attempt(origin.id))
-    why = in_brackets(str(end.failure)) if isinstance(end, Failed) else ""
+    why = _why(case, root)
     if root.number == root.via:
         return text + why
     status = case.state.status(origin.id)
     return f"{text} because {quoted(origin.id)} {'was ' * (status is Status.CANCELLED)}{status.name}{why}"
+
+
+def _why(case: Case, root: Root) -> str:
+    """Say how the node behind it failed, where it is known."""
+    end = end_of(case, root.number)
+    if end is None:
+        return ""
+    return in_brackets(str(end.failure)) if isinstance(end, Failed) else f" ({how_it_ended(case.graph, end)})"

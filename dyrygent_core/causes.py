@@ -6,7 +6,6 @@ certainty that there is; with a history, it is known. What a node's rule made of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, assert_never
 
 from dyrygent_core.case import Case
@@ -14,6 +13,7 @@ from dyrygent_core.errors import quoted
 from dyrygent_core.graph import MAX_WIDTH, Graph, Node, OnLoss, Path
 from dyrygent_core.observations import (
     NOT_A_LIST,
+    Attempt,
     CancelRequested,
     DeadlinePassed,
     Failed,
@@ -28,7 +28,7 @@ from dyrygent_core.phrases import alternatives, counted, duration, either, enume
 from dyrygent_core.state import tries_of
 from dyrygent_core.statuses import Status
 
-__all__ = ["cancelled", "failed", "failed_instances", "how_it_ended", "tries"]
+__all__ = ["cancelled", "end_of", "failed", "failed_attempts", "how_it_ended", "tries"]
 
 # FAILED
 
@@ -36,23 +36,38 @@ __all__ = ["cancelled", "failed", "failed_instances", "how_it_ended", "tries"]
 def failed(case: Case) -> str:
     """Say why a node FAILED."""
     text = _mapped_failed(case) if case.is_mapped else _plain_failed(case)
-    return f"{text} (which is allowed)" if case.node.allow_failure else text
+    return f"{text} (allowed)" if case.node.allow_failure else text
 
 
 def _plain_failed(case: Case) -> str:
     node = case.node
     newest = case.state.attempt(node.id)
-    end = case.past.outcomes.get(newest)
-    attempt = f"attempt {newest.number}"
-    if end is not None:
-        return f"{attempt} {how_it_ended(case.graph, end)}{tries(case)}, and was not to be tried again"
     before = tries_of(case.state.side, case.number, 0)
-    may_be_lost = node.on_loss is OnLoss.FAIL or before.losses + 1 >= node.max_losses
-    if may_be_lost:
-        return f"{attempt} failed or was lost{tries(case)}, and was not to be tried again"
-    if before.failures + 1 >= node.max_attempts > 1:
-        return f"{attempt} failed{tries(case)}, the last of {node.max_attempts} that may fail"
-    return f"{attempt} failed{tries(case)}, and was not to be tried again"
+    end = end_of(case, case.number)
+    is_used_up = before.failures + 1 >= node.max_attempts
+    if end is not None:
+        how = how_it_ended(case.graph, end)
+        is_used_up = isinstance(end, Lost) or (is_used_up and not isinstance(end, Succeeded))
+    elif node.on_loss is OnLoss.FAIL or before.losses + 1 >= node.max_losses:
+        how = "failed or was lost"
+    else:
+        how = "failed"
+    rest = "no try was left" if is_used_up else "was not to be tried again"
+    return f"attempt {newest.number} {how}{tries(case)}, and {rest}"
+
+
+def end_of(case: Case, number: int) -> Outcome | None:
+    """Give the outcome by which a node FAILED, of a mapped one that of its first failed instance; None if unknown."""
+    attempts = failed_attempts(case, number)
+    return case.past.outcomes.get(attempts[0]) if attempts else None
+
+
+def failed_attempts(case: Case, number: int) -> tuple[Attempt, ...]:
+    """Give the newest attempts of a node, of a mapped one those of the instances that FAILED."""
+    node, band = case.graph.nodes[number].id, case.state.side.bands.get(number)
+    if number not in case.graph.mapped:
+        return (case.state.attempt(node),)
+    return () if band is None else tuple(case.state.attempt(node, index) for index in band.find(Status.FAILED))
 
 
 def how_it_ended(graph: Graph, end: Outcome) -> str:
@@ -102,17 +117,11 @@ def _mapped_failed(case: Case) -> str:
     width = case.state.width(case.node.id)
     if width is None:
         return _no_list(case)
-    instances = failed_instances(case)
+    instances = [str(attempt.index) for attempt in failed_attempts(case, case.number)]
     verb = "instance" if len(instances) == 1 else "instances"
-    text = f"{len(instances):,} of its {counted(width, 'instance')} FAILED, {verb} {enumerated([*map(str, instances)])}"
-    end = case.past.outcomes.get(case.state.attempt(case.node.id, instances[0]))
+    text = f"{len(instances):,} of its {counted(width, 'instance')} FAILED, {verb} {enumerated(instances)}"
+    end = end_of(case, case.number)
     return text if end is None else f"{text}; the first {how_it_ended(case.graph, end)}"
-
-
-def failed_instances(case: Case) -> Sequence[int]:
-    """Give the instances of a mapped node that FAILED."""
-    band = case.state.side.bands.get(case.number)
-    return () if band is None else band.find(Status.FAILED)
 
 
 def _no_list(case: Case) -> str:
@@ -155,14 +164,13 @@ def _of_instances(case: Case) -> str:
     return f" when {stopped:,} of its {counted(band.width, 'instance')} had not ended" if band and stopped else ""
 
 
-_CANCELLED: Final = "the workflow was cancelled"
 _PAST_DEADLINE: Final = "the workflow's deadline passed"
 
 
 def _ended_by(ending: Ending, case: Case) -> str:
     match ending.observation:
         case CancelRequested(reason=reason):
-            return f"{_CANCELLED}{in_brackets(reason)}"
+            return f"{_cancelled(case)}{in_brackets(reason)}"
         case DeadlinePassed():
             return f"{_PAST_DEADLINE}{_deadline(case)}"
         case fact:
@@ -177,7 +185,7 @@ def _ended_by_flags(case: Case) -> str:
     flags = case.state.side.flags
     causes: list[str] = []
     if flags.is_cancelled:
-        causes.append(_CANCELLED + ("" if flags.has_begun else " before it began"))
+        causes.append(_cancelled(case))
     if flags.is_past_deadline:
         causes.append(f"{_PAST_DEADLINE}{_deadline(case)}")
     if flags.is_failing_fast:
@@ -191,6 +199,10 @@ def _ended_by_flags(case: Case) -> str:
         return "the work of an earlier round was ended"
     is_sure = flags.round == 1
     return alternatives(causes if is_sure else [*causes, "the work of an earlier round was ended"])
+
+
+def _cancelled(case: Case) -> str:
+    return f"the workflow was cancelled{'' if case.state.side.flags.has_begun else ' before it began'}"
 
 
 def _deadline(case: Case) -> str:

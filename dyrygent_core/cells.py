@@ -10,8 +10,8 @@ A cell holds either a code or how many edges are undecided:
 In-degrees above 100 lend from a side map of blocks, each worth 100 edges; it is touched once per 100 countings.
 A state keeps its pages as a tuple of `bytes`. `Cells` thaws the pages that one step touches and freezes them once,
 so two successive states share every other page. A graph of up to 16,384 nodes is one page; larger ones use pages
-of 4,096 bytes: copying 4 KiB is cheaper than copying a longer tuple of smaller pages. A step that observes so much
-that it would thaw most pages works on one copy of all of them.
+of 4,096 or 8,192 bytes: copying those is cheaper than copying a longer tuple of smaller pages. A step that
+observes so much that it would thaw most pages works on one copy of all of them.
 
 The instances of a mapped node are cells of their own, in the same way.
 """
@@ -57,10 +57,15 @@ ALLOWED: Final = 209
 
 _LARGEST_SINGLE_PAGE: Final = 16_384
 _PAGE_BITS: Final = 12
+_LARGER_PAGE_BITS: Final = 13
+_LARGE: Final = 250_000
+"""From so many nodes on, pages of 8,192 bytes keep the list of pages short, which is copied once a step."""
 _ALL_BITS: Final = 40
 """One page for everything."""
-_FLAT_SHARE: Final = 500
-"""From one observation for so many nodes on, one copy of all pages is cheaper than thawing page by page."""
+_FLAT_SHARE: Final = 20_000
+"""From one observation for so many nodes on, one copy of all pages is cheaper than thawing them one by one.
+
+Measured: copying, and comparing afterwards, takes 24 µs at 100,000 nodes and 315 µs at a million."""
 
 _STATUS_OF: Final = tuple(
     {DELAYED: Status.READY, ALLOWED: Status.FAILED}.get(code)
@@ -75,7 +80,9 @@ _CANCEL: Final = bytes(
 
 def page_bits(size: int) -> int:
     """Give the number of low bits of a node number that count within its page."""
-    return max(1, (size - 1).bit_length()) if size <= _LARGEST_SINGLE_PAGE else _PAGE_BITS
+    if size <= _LARGEST_SINGLE_PAGE:
+        return max(1, (size - 1).bit_length())
+    return _PAGE_BITS if size < _LARGE else _LARGER_PAGE_BITS
 
 
 def paged(cells: bytes) -> Pages:

@@ -14,10 +14,9 @@ from attrs import evolve
 
 from dyrygent_core.blame import Root, root_of, skipped, upstream_failed
 from dyrygent_core.case import Case
-from dyrygent_core.causes import cancelled, failed, failed_instances, tries
+from dyrygent_core.causes import cancelled, failed, failed_attempts, tries
 from dyrygent_core.errors import UsageError, quoted
 from dyrygent_core.graph import Graph
-from dyrygent_core.observations import Attempt
 from dyrygent_core.past import Past, past_of
 from dyrygent_core.phrases import counted, duration, enumerated, joined, names
 from dyrygent_core.ports import Entry
@@ -65,11 +64,7 @@ def explain(graph: Graph, state: State, node_id: str, *, entries: Iterable[Entry
 def _past(case: Case, root: Root | None, entries: Iterable[Entry]) -> Past:
     """Look up what there is to know of a node, and of the one whose failure is behind its status."""
     nodes = [case.number] if root is None else [case.number, root.number]
-    attempts: list[Attempt] = []
-    for number in nodes:
-        node = case.graph.nodes[number].id
-        instances = failed_instances(evolve(case, number=number)) if number in case.graph.mapped else (0,)
-        attempts += [case.state.attempt(node, index) for index in instances[:1]]
+    attempts = [attempt for number in nodes for attempt in failed_attempts(case, number)[:1]]
     return past_of(case.state, entries, nodes, attempts)
 
 
@@ -164,7 +159,7 @@ def _instances(case: Case) -> str:
     statuses = case.state.instance_statuses(case.node.id)
     counts = Counter(statuses)
     parts = [f"{counts[status]:,} {status.name}" for status in Status if counts[status]]
-    return f"of its {counted(len(statuses), 'instance')}, {joined(parts)}"
+    return f"{counted(len(statuses), 'instance')}: {joined(parts)}"
 
 
 # SUCCEEDED

@@ -19,6 +19,7 @@ from attrs.validators import instance_of, optional
 
 from dyrygent_core import cells
 from dyrygent_core.errors import CycleError, DuplicateNodeError, LimitError, UnknownNodeError, UsageError, quoted
+from dyrygent_core.observations import Attempt
 from dyrygent_core.rules import (
     AND_RULES,
     EDGE_EFFECTS,
@@ -55,6 +56,7 @@ MAX_WHOLE: Final = 2**53 - 1
 """Largest whole number in a policy: the largest that every reader of JSON keeps exactly (RFC 8259, section 6)."""
 
 _MOST_SHOWN: Final = 3
+_MOST_PRETTY: Final = 50
 
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -233,7 +235,7 @@ def _edges(value: Iterable[str | Edge]) -> tuple[Edge, ...]:
     return tuple(edge if isinstance(edge, Edge) else Edge(edge) for edge in value)
 
 
-@frozen
+@frozen(repr=False)
 class Node:
     """A position in the graph: whom it waits for, under which rule, and its policies.
 
@@ -285,6 +287,19 @@ class Node:
                 f"{quoted(conditional.node)} cannot have a condition of its own; drop one of the two"
             )
             raise UsageError(message)
+
+    def __repr__(self) -> str:
+        """Show what was written, and no defaults."""
+        written = [repr(self.id)]
+        for attribute in attrs.fields(type(self))[1:]:
+            value = getattr(self, attribute.name)
+            if value == attribute.default:
+                continue
+            if attribute.name == "depends_on":
+                value = [edge if edge.condition is not None else edge.node for edge in self.depends_on]
+            shown = repr(value.value) if isinstance(value, Enum) else repr(value)
+            written.append(shown if attribute.name == "depends_on" else f"{attribute.name}={shown}")
+        return f"Node({', '.join(written)})"
 
     def _check_role(self) -> None:
         if not self.depends_on and self.each is None:
@@ -358,6 +373,8 @@ class Graph:
     page_mask: int
     initial_pages: cells.Pages
     initial_blocks: SparseMap[int]
+    _first_attempts: list[Attempt | None]
+    """Made when they are first asked for, and then shared: most attempts are first ones."""
 
     def __init__(
         self,
@@ -404,7 +421,8 @@ class Graph:
             page_bits=cells.page_bits(len(ordered)),
             page_mask=(1 << cells.page_bits(len(ordered))) - 1,
             initial_pages=pages,
-            initial_blocks=SparseMap.of(blocks),
+            initial_blocks=SparseMap[int].of(blocks),
+            first_attempts=[None] * len(ordered),
         )
 
     def __len__(self) -> int:
@@ -428,6 +446,15 @@ class Graph:
         shown = ", ".join(quoted(node.id) for node in self.nodes[:_MOST_SHOWN])
         return f"<Graph of {len(self)} nodes, {edges} edges: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # as IPython and Hypothesis call it
+        """Show a small graph as the code that makes it, where there is room for that."""
+        if cycle or len(self) > _MOST_PRETTY:
+            printer.text(repr(self))
+            return
+        settings = {"max_in_flight": self.max_in_flight, "mode": self.mode.value, "deadline_ms": self.deadline_ms}
+        written = [f", {name}={value!r}" for name, value in settings.items() if value not in (None, "run_independent")]
+        printer.text(f"Graph({list(self.nodes)}{''.join(written)})")
+
     def node(self, node_id: str) -> Node:
         """Return the node with this id; raises `UnknownNodeError`."""
         return self.nodes[self.number(node_id)]
@@ -438,6 +465,13 @@ class Graph:
             return self.numbers[node_id]
         except KeyError:
             raise UnknownNodeError(node_id, known=self.numbers) from None
+
+    def first_attempt(self, number: int) -> Attempt:
+        """Return attempt 1 of the node with this number."""
+        attempt = self._first_attempts[number]
+        if attempt is None:
+            attempt = self._first_attempts[number] = Attempt(self.nodes[number].id)
+        return attempt
 
     def row_code(self, number: int, edge: Edge) -> int:
         """Return the place in `rules.ROWS` of the row of an edge to this node."""

@@ -92,7 +92,12 @@ def _check_whole(state: State, codes: bytes) -> None:
         _fail("its deadline passed before it began")
     if flags.is_paused and state.is_finished:
         _fail("it is finished, but paused")
-    for node in graph.finalizers:
+    _check_finalizers(state, codes)
+
+
+def _check_finalizers(state: State, codes: bytes) -> None:
+    flags = state.side.flags
+    for node in state.graph.finalizers:
         if not codes[node] and flags.is_work_over:
             _fail(f"{_named(state, node)} waits, though every ordinary node is final")
         if codes[node] not in (0, Status.SKIPPED) and not flags.is_work_over:

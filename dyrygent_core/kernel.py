@@ -1,24 +1,26 @@
-"""The hot loops of `advance`, on numbers: what one decided node does along its edges.
+"""The hot loops of `advance`, on numbers: what a node that is decided does along its edges.
 
 They are the tables of `rules`, and nothing else, written for speed: local names, bytes looked up by number, no calls.
-`spread` knows all rules. `succeed` is the same for the most frequent step there is, one success that can only count
-down or let nodes run; where it could do more, it says None and leaves the step to `spread`. That the two agree is a
-property test.
+`spread` knows all rules. The others are the same for the most frequent observation there is, a success, and leave
+to `spread` whatever is more than counting down or letting a node run: `succeed` takes one, and is most of what a step
+costs; `succeed_all` takes many. That they agree with `spread` is a property test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import evolve
 
 from dyrygent_core.cells import ALLOWED, BLOCK, FIRST_CODE, Cells
 from dyrygent_core.graph import Graph
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Effect
+from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Condition, Effect
 from dyrygent_core.sparse import SparseMap
-from dyrygent_core.state import State, make_state
+from dyrygent_core.state import State, is_quiet, make_state
 from dyrygent_core.statuses import Status
 
-__all__ = ["EFFECTS", "spread", "succeed"]
+__all__ = ["EFFECTS", "spread", "succeed", "succeed_all"]
 
 _WAITS: Final = int(Status.WAITING)
 _TAINT: Final = 1
@@ -42,87 +44,139 @@ _SCHEDULED: Final = int(Status.SCHEDULED)
 _SUCCEEDED: Final = int(Status.SUCCEEDED)
 _CLEAN_LAST: Final = 1
 _TAINTED_LAST: Final = BLOCK + 1
+_HOLDS: Final = ROWS.index(Condition.DONE)
+"""A row on which success only counts down, as on every edge out of a plain node."""
 
 Edges = Iterable[tuple[int, int]]
 """Waiting nodes, each with the row of the edge to it."""
 
 
-def spread(
+def spread(  # noqa: C901, PLR0917  # a hot loop: one call for each decided node, none for each edge
     graph: Graph, cells: Cells, blocks: SparseMap[int], edges: Edges, effects: bytes, runnable: list[int]
 ) -> SparseMap[int]:
     """Decide these edges, and those out of every node that becomes final by it; each edge is seen once.
 
     Nodes that may run get the code of SCHEDULED and are added to `runnable`. Gives the blocks that are left.
     """
-    successors, rows, triggers = graph.successors, graph.rows, graph.triggers
+    triggers = graph.triggers
     pages, bits, mask = cells.pages, cells.bits, cells.mask
-    todo = [(edges, effects)]
-    while todo:
-        edges, effects = todo.pop()
+    todo: list[tuple[Edges, bytes]] = []
+    while True:
         for below, row in edges:
             page = pages[below >> bits]
-            at = below & mask
-            cell = page[at]
+            cell = page[below & mask]
             if cell >= FIRST_CODE:  # decided before
                 continue
             code = effects[row]
             if code <= _TAINT:
                 if code and cell <= BLOCK:
                     cell += BLOCK
-                if cell == _CLEAN_LAST or cell == _TAINTED_LAST:  # noqa: PLR1714  # twice as fast as a tuple
-                    left = blocks.get(below) if blocks else None
-                    code = cell + BLOCK - 1 if left else _AT_ZERO[cell > BLOCK][triggers[below]]
-                    if left:
-                        blocks = blocks.put(below, left - 1)
-                else:
+                if cell != _CLEAN_LAST and cell != _TAINTED_LAST:  # noqa: PLR1714  # a tuple takes twice as long
                     code = cell - 1
-            if type(page) is bytes:
+                elif blocks and (left := blocks.get(below)):
+                    blocks = blocks.put(below, left - 1)
+                    code = cell + BLOCK - 1
+                else:
+                    code = _AT_ZERO[cell > BLOCK][triggers[below]]
+            if page.__class__ is bytes:
                 page = cells.page(below >> bits)
-            page[at] = code  # type: ignore[index]  # thawed
+            page[below & mask] = code  # type: ignore[index]  # it is thawed
             if code == _SCHEDULED:
                 runnable.append(below)
             elif code >= FIRST_CODE:
-                todo.append((zip(successors[below], rows[below], strict=True), EFFECTS[code]))
-    return blocks
+                todo.append((zip(graph.successors[below], graph.rows[below], strict=True), EFFECTS[code]))
+        if not todo:
+            return blocks
+        edges, effects = todo.pop()
 
 
-def succeed(state: State, node: int) -> tuple[State, list[int]] | None:
+def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa: C901  # a hot loop
     """Let the attempt of a plain node in flight succeed; give the state after it and the nodes that may run, ascending.
 
     None, and nothing is done, where more than counting down has to be done, or the node is not in flight.
     """
-    graph, side = state.graph, state.side
-    if not graph.is_plain[node] or not graph.is_free or side.is_restrained:
+    graph = state.graph
+    side = state.side
+    if not graph.is_plain[node] or not graph.is_free or side.held is not None or side.flags.is_paused:
         return None
-    bits, mask = graph.page_bits, graph.page_mask
-    pages: list[bytes | bytearray] = list(state.pages)
-    number = node >> bits
-    page = pages[number] = bytearray(pages[number])
+    bits = graph.page_bits
+    mask = graph.page_mask
+    blocks = side.blocks
+    pages: list[Any] = list(state.pages)  # bytes, and bytearrays where it is written to
+    at = node >> bits
+    page = pages[at] = bytearray(pages[at])
     if page[node & mask] != _SCHEDULED:
         return None
     page[node & mask] = _SUCCEEDED
-    thawed = [number]
+    thawed = [at]
     runnable: list[int] = []
     for below in graph.successors[node]:
-        number = below >> bits
-        page = pages[number]  # type: ignore[assignment]
-        if type(page) is bytes:
-            page = pages[number] = bytearray(page)
-            thawed.append(number)
-        at = below & mask
-        cell = page[at]
+        if below >> bits != at:
+            at = below >> bits
+            if pages[at].__class__ is bytes:
+                pages[at] = bytearray(pages[at])
+                thawed.append(at)
+            page = pages[at]
+        cell = page[below & mask]
         if cell == _CLEAN_LAST:
-            if side.blocks and below in side.blocks:
+            if blocks and below in blocks:
                 return None
-            page[at] = _SCHEDULED
+            page[below & mask] = _SCHEDULED
             runnable.append(below)
-        elif cell == _TAINTED_LAST:
-            return None
+        elif cell <= BLOCK:
+            page[below & mask] = cell - 1
         elif cell < FIRST_CODE:
-            page[at] = cell - 1
+            return None
     in_flight = state.in_flight - 1 + len(runnable)
     if not in_flight:  # the end of it, or of all ordinary nodes
         return None
-    for number in thawed:
-        pages[number] = bytes(pages[number])
-    return make_state(graph, tuple(pages), in_flight, side), runnable  # type: ignore[arg-type]
+    for at in thawed:
+        pages[at] = bytes(pages[at])
+    return make_state(graph, tuple(pages), in_flight, side), runnable
+
+
+def succeed_all(state: State, nodes: Sequence[int]) -> tuple[State, list[int]] | None:  # noqa: C901  # a hot loop
+    """Let the attempts of these nodes succeed, one after the other; nodes not in flight are passed over.
+
+    Gives the state after them and the nodes that may run, in the order of what caused them and then ascending.
+    None, and nothing is done, where something else than edges may hold a node back, where a node may be mapped, and
+    where these are too few for all cells to be copied.
+    """
+    graph, side = state.graph, state.side
+    if not graph.is_free or graph.mapped or side.held is not None or side.flags.is_paused:
+        return None
+    cells = Cells(state.pages, graph.page_bits, writes=len(nodes))
+    if len(cells.pages) > 1:
+        return None
+    page = cells.page(0)
+    is_plain, successors, blocks = graph.is_plain, graph.successors, side.blocks
+    runnable: list[int] = []
+    succeeded = 0
+    for node in nodes:
+        if page[node] != _SCHEDULED:
+            continue
+        page[node] = _SUCCEEDED
+        succeeded += 1
+        if not is_plain[node]:
+            caused: list[int] = []
+            edges = zip(successors[node], graph.rows[node], strict=True)
+            blocks = spread(graph, cells, blocks, edges, EFFECTS[_SUCCEEDED], caused)
+            runnable += sorted(caused)
+            continue
+        for below in successors[node]:
+            cell = page[below]
+            if cell == _CLEAN_LAST and not (blocks and below in blocks):
+                page[below] = _SCHEDULED
+                runnable.append(below)
+            elif _CLEAN_LAST < cell <= BLOCK:
+                page[below] = cell - 1
+            elif cell < FIRST_CODE:
+                blocks = spread(graph, cells, blocks, ((below, _HOLDS),), EFFECTS[_SUCCEEDED], runnable)
+    if not succeeded:
+        return state, runnable
+    in_flight = state.in_flight - succeeded + len(runnable)
+    if blocks is not side.blocks:
+        side = evolve(side, blocks=blocks)
+    if is_quiet(in_flight, side):
+        side = evolve(side, flags=evolve(side.flags, is_work_over=True))
+    return make_state(graph, cells.freeze(), in_flight, side), runnable

@@ -7,10 +7,12 @@ clock that the core ever sees. Whoever makes an observation leaves it 0; the jou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
-from attrs.validators import ge
+
+from dyrygent_core.errors import UsageError
 
 __all__ = [
     "Attempt",
@@ -45,8 +47,14 @@ class Attempt:
     """
 
     node: str
-    index: int = field(default=0, validator=ge(0))
-    number: int = field(default=1, validator=ge(1))
+    index: int = 0
+    number: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no attempt can be; validators of the fields would cost more than all the rest."""
+        if self.index < 0 or self.number < 1:
+            message = f"an attempt has an index of 0 or more and a number of 1 or more, not {self.index}, {self.number}"
+            raise UsageError(message)
 
 
 @frozen
@@ -169,11 +177,18 @@ class ResumeRequested(_Observation):
     """The pause is over."""
 
 
+def _names(nodes: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(nodes, str):
+        message = f"nodes must be a sequence of ids, not the single id {nodes!r}; write [{nodes!r}]"
+        raise UsageError(message)
+    return tuple(nodes)
+
+
 @frozen
 class RerunRequested(_Observation):
     """Somebody wants a finished workflow to try again: these nodes, or all that failed or were cancelled."""
 
-    nodes: tuple[str, ...] = field(default=(), converter=tuple)
+    nodes: tuple[str, ...] = field(default=(), converter=_names)
 
 
 @frozen

@@ -15,7 +15,7 @@ __all__ = ["judge", "retry_delay_ms"]
 _CHANCES: Final = 1 << 64
 
 
-def judge(node: Node, outcome: Outcome, tries: Tries, *, is_ending: bool, is_to_skip: bool) -> Status | Tries:
+def judge(node: Node, outcome: Outcome, tries: Tries, *, is_ending: bool, is_to_skip: bool) -> Status | Tries:  # noqa: PLR0911
     """Return what an attempt's outcome makes of its node or instance, or, if it is tried again, the next try.
 
     `is_ending`: no ordinary node may start any more. `is_to_skip`: somebody asked to skip the node meanwhile.

@@ -23,10 +23,12 @@ Adapter
     A1 dispatch Sends attempts under exactly the ids they carry. A permanent refusal is returned, never raised.
                 A transport error raises `AdapterUnavailableError` and fails nothing.
     A2 report   Each execution's outcome is given to the conductor by the process that ran it, as its first act after
-                the execution, and never before the engine's own record of it where there is one.
+                the execution, and never before the engine's own record of it where there is one. A success tells
+                how long the lists are at the paths that its dispatch asks to measure.
     A3 lookup   One read, one finding. No finding means that the engine shows no sign of the attempt.
     A4 revoke   Best effort; never raises for an attempt that is unknown or over.
-    A5 publish  May be repeated; the same workflow always brings the same outcome.
+    A5 publish  May be repeated; the same round of a workflow always brings the same outcome. A rerun that begins
+                is told as the state RUNNING, and takes back what was told before.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
+from dyrygent_core.graph import Path
 from dyrygent_core.observations import Attempt, Failure, Observation, Outcome
 from dyrygent_core.statuses import WorkflowState
 
@@ -331,7 +334,8 @@ class Dispatch:
     """An attempt to send, with its call, references resolved.
 
     `is_kept`: its value must be reported. `first_id`: the id of the node's first attempt, if that is the engine's own
-    and this is a later one; whoever waits for it is to see this one's outcome.
+    and this is a later one; whoever waits for it is to see this one's outcome. `measure`: where in its value the lists
+    are that others map over, so that `Succeeded.sizes` is wanted.
     """
 
     workflow: WorkflowKey
@@ -341,6 +345,7 @@ class Dispatch:
     call: Call = field(repr=False)
     is_kept: bool
     first_id: str | None = None
+    measure: tuple[Path, ...] = ()
 
 
 @frozen
@@ -363,6 +368,7 @@ class Finding:
 class WorkflowOutcome:
     """The end of a workflow, for the engine: its state, its value if it succeeded, what failed first if not.
 
+    In the state RUNNING it is no end: a rerun has begun, and what was told of the round before holds no longer.
     `untold`: the first attempt ids of nodes of whose end the engine knows nothing, for they never ran or were lost,
     each with the failure that whoever waits for it is to see.
     """

@@ -37,7 +37,9 @@ def release(step: Step) -> None:
     """Start what may start after one observation."""
     if step.graph.mapped:
         _start_bands(step)
-    if step.is_quiet and step.flags.has_begun and not step.flags.is_work_over:
+    if step.held is not None:
+        _next_held(step)
+    if not step.in_flight and step.is_quiet and step.flags.has_begun and not step.flags.is_work_over:
         _begin_finalizers(step)
     if step.runnable or step.bands_to_go:
         if step.held is None and step.graph.max_in_flight is None and _may_start(step):
@@ -158,26 +160,33 @@ def _hold_all(step: Step) -> None:
 
 
 def _emit_held(step: Step) -> None:
-    """Put in flight what the limit lets through, in the order of the queue; keep the queue's head one that may run."""
+    """Put in flight what the limit lets through, in the order of the queue."""
     limit = step.graph.max_in_flight
-    may_start = _may_start(step)
-    while step.held is not None:
-        rank = step.held[1]
-        node = rank if step.graph.ranked is None else step.graph.ranked[rank]
-        band = step.band(node) if node in step.graph.mapped else None
-        index = 0 if band is None else band.next_held()
-        if index is None or (band is None and step.cells.code(node) != _READY):  # skipped meanwhile, or all released
-            step.held = heap.pop(step.held)
-            continue
-        if not may_start or (limit is not None and step.in_flight >= limit):
+    while _may_start(step) and (limit is None or step.in_flight < limit):
+        node = _next_held(step)
+        if node is None:
             break
+        band = step.band(node)
         if band is not None:
-            _emit_instance(step, node, band, index)
+            _emit_instance(step, node, band, band.held_from)
             continue
         step.held = heap.pop(step.held)
         step.cells.write(node, _SCHEDULED)
         step.emitted.append(step.attempt(node))
         step.in_flight += 1
+    _next_held(step)
+
+
+def _next_held(step: Step) -> int | None:
+    """Give the node to release next; take from the queue's head what was skipped or released meanwhile."""
+    while step.held is not None:
+        rank = step.held[1]
+        node = rank if step.graph.ranked is None else step.graph.ranked[rank]
+        band = step.band(node) if node in step.graph.mapped else None
+        if step.cells.code(node) == _READY if band is None else band.next_held() is not None:
+            return node
+        step.held = heap.pop(step.held)
+    return None
 
 
 def _emit_instance(step: Step, node: int, band: OpenBand, index: int) -> None:

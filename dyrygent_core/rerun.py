@@ -29,6 +29,7 @@ def rerun(step: Step, request: RerunRequested) -> bool:
     named = [step.graph.numbers.get(name) for name in request.nodes]
     if None in named:
         return False
+    step.close_bands()
     repeated = _repeated(step, [node for node in named if node is not None])
     step.flags = Flags(round=step.flags.round + 1, has_begun=True, begun_ms=request.at_ms)
     for node in repeated:  # all of them, before the first edge is decided

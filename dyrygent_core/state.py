@@ -84,18 +84,16 @@ class _Fields:
     """How many attempts are in flight."""
     side: Side
 
-    def __init__(self, graph: Graph, pages: cells.Pages, in_flight: int, side: Side) -> None:
-        self.graph = graph
-        self.pages = pages
-        self.in_flight = in_flight
-        self.side = side
-
 
 def make_state(graph: Graph, pages: cells.Pages, in_flight: int, side: Side) -> State:
     """Make a state: at a third of what a frozen attrs class costs, which would be the dearest part of a step."""
-    state = _Fields(graph, pages, in_flight, side)
-    state.__class__ = State  # type: ignore[assignment]  # from here on nobody can write to it
-    return cast("State", state)
+    state = _Fields()
+    state.graph = graph
+    state.pages = pages
+    state.in_flight = in_flight
+    state.side = side
+    state.__class__ = State  # from here on nobody can write to it
+    return state  # type: ignore[return-value]
 
 
 class State(_Fields):

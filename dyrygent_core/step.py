@@ -58,11 +58,16 @@ class Step:
         """Give the state after the step; the old one itself if nothing changed."""
         if not self.has_changed:
             return self.old
+        self.close_bands()
+        return make_state(self.graph, self.cells.freeze(), self.in_flight, self._side())
+
+    def close_bands(self) -> None:
+        """Make the bands that were opened values again, and show in their nodes' cells whether they are in flight."""
         for node, band in self.open_bands.items():
             if band.left and self.cells.code(node) in (_READY, _SCHEDULED):
                 self.cells.write(node, _SCHEDULED if band.in_flight else _READY)
             self.bands = self.bands.put(node, band.freeze())
-        return make_state(self.graph, self.cells.freeze(), self.in_flight, self._side())
+        self.open_bands.clear()
 
     def _side(self) -> Side:
         old = self.old.side
@@ -89,7 +94,10 @@ class Step:
 
     def attempt(self, node: int, index: int = 0) -> Attempt:
         """Give the newest attempt of a node or instance."""
-        return Attempt(self.graph.nodes[node].id, index, self.tries_of(node, index).number)
+        number = self.tries_of(node, index).number
+        if number == 1 and not index:
+            return self.graph.first_attempt(node)
+        return Attempt(self.graph.nodes[node].id, index, number)
 
     def is_on_its_way(self, node: int) -> bool:
         """Tell whether a node may run or is in flight."""
@@ -158,7 +166,7 @@ class Step:
         for node, code in final.items():
             self.cells.write(node, code)
         self.held = None
-        self.due_ms = SparseMap()
+        self.due_ms = SparseMap[int]()
         self.delayed = 0
         if not flags.has_begun:
             for node in self.graph.finalizers:

@@ -479,8 +479,8 @@ def _check_late_reference(node: Node, reference: Reference, nodes: Mapping[str, 
         raise UnknownNodeError(reference.node, known=nodes)
     if referred.role is not Role.NODE:
         message = (
-            f"node {quoted(node.id)} refers to the result of {quoted(referred.id)}, which is for the whole workflow too "
-            f"and starts at the same time; do both in one task"
+            f"node {quoted(node.id)} refers to the result of {quoted(referred.id)}, which is for the whole workflow "
+            f"too and starts at the same time; do both in one task"
         )
         raise UsageError(message)
     if reference.fallback is None:
