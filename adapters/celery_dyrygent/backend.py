@@ -15,10 +15,11 @@ from celery import Celery, states
 from celery.backends.base import DisabledBackend
 from celery.exceptions import WorkerLostError
 
-from dyrygent_core import Attempt, Failed, Failure, Lost, Succeeded, WorkflowState
-from dyrygent_core.errors import AdapterUnavailableError, EncodingError
+from dyrygent_core import Attempt, Failure, Lost, WorkflowState
+from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.reports import returned, told
 
 __all__ = ["has_backend", "look_up", "store_outcome"]
 
@@ -71,15 +72,13 @@ def _is_stale(meta: Mapping[str, Any], since_ms: int) -> bool:
 
 def _finding(attempt: Attempt, meta: Mapping[str, Any], values: ValueCodec) -> Finding:
     if meta["status"] == states.SUCCESS:
-        try:
-            return Finding(Succeeded(attempt), values.encode(meta["result"]))
-        except EncodingError as problem:
-            return Finding(Failed(attempt, failure_of(problem), is_final=True))
+        outcome, results = returned(attempt, meta["result"], values, is_kept=True)
+        return Finding(outcome, results.get(attempt))
     if meta["status"] == states.FAILURE:
         failure = _failure(meta["result"])
         if failure.type == WorkerLostError.__name__:
             return Finding(Lost(attempt, failure.message))
-        return Finding(Failed(attempt, failure))
+        return Finding(told(attempt, failure))
     return Finding()
 
 
@@ -97,11 +96,15 @@ def _failure(stored: Any) -> Failure:
 def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
     """Store a workflow's end under its id, and failures under the ids of nodes that never told their end.
 
+    While it runs there is no end, so an earlier one is forgotten.
     Raises `AdapterUnavailableError` if the backend cannot be reached.
     """
     if not has_backend(app):
         return
     try:
+        if outcome.state is WorkflowState.RUNNING:
+            app.backend.forget(outcome.key.id)
+            return
         _store(app, outcome.key.id, *_as_result(outcome))
         for task_id, failure in outcome.untold:
             _store(app, task_id, _told(failure), states.FAILURE)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from dyrygent_core import Attempt
+from dyrygent_core.graph import Path
 from dyrygent_core.ports import Dispatch, WorkflowKey
 
 __all__ = ["HEADER", "Identity"]
@@ -24,7 +25,8 @@ _VERSION: Final = 1
 class Identity:
     """The workflow and the attempt that a message belongs to.
 
-    `is_kept`: its value is to be stored. `first_id`: its outcome is to be seen under this task id too.
+    `is_kept`: its value is to be stored. `first_id`: its outcome is to be seen under this task id too. `measure`: where
+    the lists in its value are whose lengths are to be told.
     """
 
     workflow: WorkflowKey
@@ -32,17 +34,19 @@ class Identity:
     attempt: Attempt
     is_kept: bool
     first_id: str | None = None
+    measure: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, item: Dispatch) -> Identity:
         """Return the identity of what is being sent."""
-        return cls(item.workflow, item.namespace, item.attempt, item.is_kept, item.first_id)
+        return cls(item.workflow, item.namespace, item.attempt, item.is_kept, item.first_id, item.measure)
 
     def as_header(self) -> str:
         """Write it as one plain text header, which every transport carries."""
         attempt = [self.attempt.node, self.attempt.index, self.attempt.number]
         workflow = [self.workflow.id, self.workflow.incarnation, self.namespace]
-        return json.dumps([_VERSION, *workflow, attempt, int(self.is_kept), self.first_id], separators=(",", ":"))
+        rest = [attempt, int(self.is_kept), self.first_id, self.measure]
+        return json.dumps([_VERSION, *workflow, *rest], separators=(",", ":"))
 
     @classmethod
     def read(cls, headers: Mapping[str, Any] | None) -> Identity | None:
@@ -52,9 +56,11 @@ class Identity:
         """
         written = (headers or {}).get(HEADER)
         try:
-            version, workflow_id, incarnation, namespace, attempt, is_kept, first_id = json.loads(written or "")
+            version, workflow_id, incarnation, namespace, *rest = json.loads(written or "")
             if version != _VERSION:
                 return None
-            return cls(WorkflowKey(workflow_id, incarnation), namespace, Attempt(*attempt), bool(is_kept), first_id)
+            attempt, is_kept, first_id, measure = rest
+            key, paths = WorkflowKey(workflow_id, incarnation), tuple(map(tuple, measure))
+            return cls(key, namespace, Attempt(*attempt), bool(is_kept), first_id, paths)
         except (TypeError, ValueError):
             return None

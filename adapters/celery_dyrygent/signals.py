@@ -6,6 +6,10 @@ is missed here is found by the sweep, and whatever comes twice is ignored by the
     in the process that runs the task       prerun    the attempt is marked as started
                                             postrun   SUCCESS, FAILURE, IGNORED and REJECTED are outcomes; RETRY, a
                                                       requeue, a replacement and "no state" are not
+
+    A `SkipNode` is an ordinary exception to Celery, which stores FAILURE, and the reason with it. That is left so:
+    of an `Ignore` nothing is stored, and whoever waits for such a task waits for ever.
+
     in the main process                     failure   of a child that died or overran: Lost or Failed
                                             revoked, unknown
 
@@ -26,11 +30,11 @@ from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of
 from celery_dyrygent.identity import Identity
 from celery_dyrygent.worker import boot
-from dyrygent_core import Attempt, Failed, Failure, Lost, Outcome, Ran, Skipped, Succeeded
-from dyrygent_core.codec import MAX_RESULT_BYTES
-from dyrygent_core.errors import EncodingError, JournalUnavailableError, quoted
+from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
+from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import Mark, MarkKind
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.reports import raised, returned
 
 __all__ = ["connect"]
 
@@ -106,29 +110,16 @@ def _outcome(
     attempt = identity.attempt
     match state:
         case states.SUCCESS:
-            return _succeeded(adapter, identity, retval)
+            is_kept, measure, ran = identity.is_kept, identity.measure, _ran(adapter)
+            return returned(attempt, retval, adapter.values, is_kept=is_kept, measure=measure, ran=ran)
         case states.FAILURE:
-            return Failed(attempt, failure_of(retval), _ran(adapter)), {}
+            return raised(attempt, retval, _ran(adapter)), {}
         case states.IGNORED if _REPLACED not in str(retval).lower():
             return Skipped(attempt, str(retval), _ran(adapter)), {}
         case states.REJECTED if not getattr(retval, "requeue", True):
             return Failed(attempt, failure_of(retval), _ran(adapter)), {}
         case _:
             return None, {}
-
-
-def _succeeded(adapter: CeleryAdapter, identity: Identity, value: Any) -> tuple[Outcome, dict[Attempt, bytes]]:
-    attempt, ran = identity.attempt, _ran(adapter)
-    if not identity.is_kept:
-        return Succeeded(attempt, ran), {}
-    try:
-        data = adapter.values.encode(value)
-    except EncodingError as problem:
-        return Failed(attempt, failure_of(problem), ran, is_final=True), {}
-    if len(data) > MAX_RESULT_BYTES:
-        text = f"the result of node {quoted(attempt.node)} takes {len(data):,} bytes, more than {MAX_RESULT_BYTES:,}"
-        return Failed(attempt, Failure("LimitError", text, "dyrygent_core.errors"), ran, is_final=True), {}
-    return Succeeded(attempt, ran), {attempt: data}
 
 
 def _ran(adapter: CeleryAdapter) -> Ran | None:

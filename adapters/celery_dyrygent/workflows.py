@@ -19,8 +19,9 @@ from celery_dyrygent.adapter import PROCESSOR_OPTIONS, adapter_of
 from celery_dyrygent.canvas import Planned, Value, leaves, plan_canvas, plan_task
 from celery_dyrygent.results import WorkflowResult
 from celery_dyrygent.tasks import registered_app
-from dyrygent_core import Call, Definition, DuplicateNodeError, Edge, NodeHandle, UsageError
+from dyrygent_core import Call, Definition, DuplicateNodeError, Edge, Mode, NodeHandle, Role, UsageError
 from dyrygent_core.errors import quoted
+from dyrygent_core.workflow import FinalizerPolicies
 from dyrygent_runtime import OnConflict
 
 __all__ = ["DEFAULT_DEADLINE", "Dependencies", "Workflow"]
@@ -56,14 +57,17 @@ class Workflow(dyrygent_core.Workflow):
         name: str | None = None,
         pass_results: bool = True,
         deadline: timedelta | int | None = DEFAULT_DEADLINE,
+        max_in_flight: int | None = None,
+        mode: Mode | str = Mode.RUN_INDEPENDENT,
     ) -> None:
         """Begin an empty workflow.
 
         `options`: Celery's, for the messages of the workflow itself. `pass_results=False` keeps results out of
         arguments, as celery-dyrygent does; so does `app.conf.dyrygent_pass_results = False`, for all workflows of the
-        registered app. `deadline`: a `timedelta`, or milliseconds, from the start; None for none.
+        registered app. `deadline`: a `timedelta`, or milliseconds, from the start; None for none. `max_in_flight` and
+        `mode`: as in the core.
         """
-        super().__init__(name or "", deadline=deadline)
+        super().__init__(name or "", deadline=deadline, max_in_flight=max_in_flight, mode=mode)
         self.options = dict(options or {})
         self._pass_results = pass_results
         self._canvases: list[_Canvas] = []
@@ -107,21 +111,36 @@ class Workflow(dyrygent_core.Workflow):
         """Add a node that runs a call, or one task's signature, and return its handle; see the core's `add`.
 
         Results may stand in a signature's arguments as in a call's: `add(task.s(node.result))`.
-        Without `id`, the node of a signature is named by its task id, as by `add_signature`.
+        Without `id`, the node of a signature is named by its task id, as by `add_signature`; but with `each` it is
+        named by its task, since it is run as many tasks.
         """
         if isinstance(what, Call):
             return super().add(what, id=id, **policies)
-        if not isinstance(what, Signature):
-            message = f"a node runs a call or a task's signature, not a {quoted(type(what).__name__)}"
-            raise UsageError(message)
-        planned = plan_task(what)
-        if id is None:
+        planned = _planned(what)
+        is_one_task = policies.get("each") is None
+        if id is None and is_one_task:
             self._add_all([planned], **policies)
             return NodeHandle(planned.id)
         if planned.unfrozen is None:
-            message = f"the signature has the task id {quoted(planned.id)}, and id={quoted(id)} is given; drop one"
+            why = "it stands for many tasks" if not is_one_task else f"id={quoted(id or '')} is given"
+            message = f"the signature has the task id {quoted(planned.id)}, but {why}; drop one of the two"
             raise UsageError(message)
         return super().add(planned.call, id=id, **policies)
+
+    def _add_finalizer(
+        self, role: Role, what: Call | Signature, given: str | None, policies: FinalizerPolicies
+    ) -> NodeHandle:
+        """Let `finally_`, `on_error` and `on_success` take signatures, and name their nodes, as `add` does."""
+        if isinstance(what, Call):
+            return super()._add_finalizer(role, what, given, policies)
+        planned = _planned(what)
+        if given is not None and planned.unfrozen is None:
+            message = f"the signature has the task id {quoted(planned.id)}, and id={quoted(given)} is given; drop one"
+            raise UsageError(message)
+        handle = super()._add_finalizer(role, planned.call, given or planned.id, policies)
+        if given is None:
+            self._freeze(planned)
+        return handle
 
     def apply_async(
         self,
@@ -168,7 +187,8 @@ class Workflow(dyrygent_core.Workflow):
         """Return the canvases that end the workflow; none if another node does."""
         awaited = {edge.node for node in self._nodes.values() for edge in node.depends_on}
         of_canvases = {node for canvas in self._canvases for node in canvas.last}
-        if any(node not in awaited and node not in of_canvases for node in self._nodes):
+        ordinary = (node.id for node in self._nodes.values() if node.role is Role.NODE)
+        if any(node not in awaited and node not in of_canvases for node in ordinary):
             return []
         return [it for it in self._canvases if not it.last or not awaited.issuperset(it.last)]
 
@@ -188,15 +208,26 @@ class Workflow(dyrygent_core.Workflow):
                 del self._nodes[node_id], self._calls[node_id]
             raise
         for node in planned:
-            self._engine_named.add(node.id)
-            if node.is_generated:
-                self._generated.add(node.id)
-            if node.unfrozen is not None:
-                node.unfrozen["options"] = {**(node.unfrozen["options"] or {}), "task_id": node.id}
+            self._freeze(node)
+
+    def _freeze(self, node: Planned) -> None:
+        """Let the first attempt of a node run under its own id, and give its signature that id."""
+        self._engine_named.add(node.id)
+        if node.is_generated:
+            self._generated.add(node.id)
+        if node.unfrozen is not None:
+            node.unfrozen["options"] = {**(node.unfrozen["options"] or {}), "task_id": node.id}
 
     def _passes_results(self) -> bool:
         app = registered_app()
         return self._pass_results and (app is None or bool(app.conf.get("dyrygent_pass_results", True)))
+
+
+def _planned(what: object) -> Planned:
+    if isinstance(what, Signature):
+        return plan_task(what)
+    message = f"a node runs a call or a task's signature, not a {quoted(type(what).__name__)}"
+    raise UsageError(message)
 
 
 def _edges(dependencies: Dependencies) -> tuple[Edge, ...]:

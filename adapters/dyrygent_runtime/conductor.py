@@ -24,7 +24,7 @@ from typing import Final
 
 from attrs import evolve
 
-from dyrygent_core import Attempt, Failed, Observation
+from dyrygent_core import Attempt, Failed, Observation, WorkflowState
 from dyrygent_core.codec import decode_definition
 from dyrygent_core.errors import (
     AdapterUnavailableError,
@@ -44,11 +44,12 @@ from dyrygent_core.ports import (
     Refusal,
     Seen,
     WorkflowKey,
+    WorkflowOutcome,
 )
 from dyrygent_runtime.clock import SystemClock
 from dyrygent_runtime.faults import FaultPoint, Reach, kill_from_environment
-from dyrygent_runtime.finish import is_published, outcome_of
-from dyrygent_runtime.fold import Folded, attempt_id, fold
+from dyrygent_runtime.finish import PUBLISHED, is_published, outcome_of
+from dyrygent_runtime.fold import Folded, attempt_id, first_id, fold
 from dyrygent_runtime.resolution import resolved_calls
 from dyrygent_runtime.settings import CHUNK, Settings
 
@@ -115,7 +116,8 @@ class Conductor:
         self.reach(FaultPoint.AFTER_APPEND)
         folded, owned = self._fold(folded, entries, nonce)
         self._remember(folded)
-        self._follow_up(folded, owned, results or {}, until, send_limit)
+        fresh = results if len(observations) == 1 else None  # of several, some may have come too late (P5)
+        self._follow_up(folded, owned, fresh or {}, until, send_limit)
         return folded
 
     def begin(self, folded: Folded, nonce: str, at: Entry, until: int) -> Folded:
@@ -151,8 +153,8 @@ class Conductor:
         entry, emitted = found
         age_ms = self.journal.mark(key, []) - entry.observation.at_ms
         until = self.clock.monotonic_ms() + self.settings.grace_ms // 2 - age_ms
-        in_flight = set(folded.state.attempts_in_flight)
-        self.send(folded, [it for it in emitted[offset:] if it in in_flight], until=until)
+        wanted = set(folded.state.attempts_in_flight) - set(folded.state.to_revoke)
+        self.send(folded, [it for it in emitted[offset:] if it in wanted], until=until)
 
     # Sending
 
@@ -183,6 +185,7 @@ class Conductor:
             self.turn(folded.key, [Failed(it.attempt, it.failure, is_final=True) for it in refusals])
 
     def _send_chunk(self, folded: Folded, chunk: Sequence[Attempt], results: Mapping[Attempt, bytes]) -> list[Refusal]:
+        graph = folded.definition.graph
         calls, refusals = resolved_calls(self.journal, self.adapter.values, folded, chunk, results)
         batch = [
             Dispatch(
@@ -192,7 +195,8 @@ class Conductor:
                 attempt_id(folded, attempt),
                 calls[attempt],
                 attempt.node in folded.definition.kept,
-                attempt.node if attempt.number > 1 and attempt.node in folded.definition.engine_named else None,
+                first_id(folded, attempt),
+                graph.measured_paths(attempt.node),
             )
             for attempt in chunk
             if attempt in calls
@@ -204,16 +208,23 @@ class Conductor:
         not_sent = {it.attempt for it in refused}
         sent = [Mark(MarkKind.SENT, it.attempt) for it in batch if it.attempt not in not_sent]
         if sent:
-            self._mark(folded.key, sent)
+            self._mark(folded, sent)
         self.reach(FaultPoint.AFTER_MARK)
         return refusals
 
-    def _mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> None:
-        """Set marks; they are hints, so a journal that is away loses them and no more."""
+    def _mark(self, folded: Folded, marks: Sequence[Mark]) -> None:
+        """Set marks, and have the sweep look in time where a time-out is short.
+
+        They are hints, so a journal that is away loses them and no more.
+        """
+        nodes = map(folded.definition.graph.node, {mark.attempt.node for mark in marks})
+        timeouts_ms = [node.timeout_ms for node in nodes if node.timeout_ms is not None]
         try:
-            self.journal.mark(key, marks)
+            self.journal.mark(folded.key, marks)
+            if timeouts_ms and min(timeouts_ms) < self.settings.sweep_interval_ms:
+                self.journal.remind(folded.key, in_ms=min(timeouts_ms))
         except JournalUnavailableError as problem:
-            _LOG.warning("workflow %s: marks not set: %s", quoted(key.id), problem)
+            _LOG.warning("workflow %s: marks not set: %s", quoted(folded.key.id), problem)
 
     # The parts of a turn
 
@@ -268,13 +279,16 @@ class Conductor:
         send_limit: int | None,
     ) -> None:
         """Dispatch, wake up in time, finish; what the journal is suddenly away for is left to the sweep."""
-        attempts = [attempt for _, emitted in owned for attempt in emitted]
         state = folded.state
+        if any(entry.position in folded.log.rounds for entry, _ in owned):
+            self._take_back(folded.key)  # before anything of the new round can end
+        attempts = [attempt for _, emitted in owned for attempt in emitted]
         try:
             if send_limit is not None and len(attempts) > send_limit:
                 attempts = self._hand_over(folded.key, owned, send_limit)
             if attempts:
-                self.send(folded, attempts, until=until, results=results)
+                stopped = set(state.to_revoke)  # by a later observation of this turn
+                self.send(folded, [it for it in attempts if it not in stopped], until=until, results=results)
             if state.delayed and owned:
                 earliest_ms = min(due_ms for _, due_ms in state.delayed)
                 self.journal.remind(folded.key, in_ms=max(0, earliest_ms - owned[-1][0].observation.at_ms))
@@ -302,6 +316,13 @@ class Conductor:
                 mine += emitted[len(kept) :]
         return mine
 
+    def _take_back(self, key: WorkflowKey) -> None:
+        """Tell the engine that a workflow whose end it was told runs again."""
+        try:
+            self.adapter.publish(WorkflowOutcome(key, WorkflowState.RUNNING))
+        except AdapterUnavailableError as problem:
+            _LOG.warning("workflow %s: the engine still tells its earlier end: %s", quoted(key.id), problem)
+
     def finish(self, folded: Folded) -> bool:
         """Publish the outcome of a finished workflow unless that was done, and close it; tell whether it is closed."""
         if not is_published(self.journal, folded):
@@ -313,7 +334,7 @@ class Conductor:
                 _LOG.warning("workflow %s: its end is not published yet: %s", quoted(folded.key.id), problem)
                 return False
             self.reach(FaultPoint.AFTER_PUBLISH)
-            self.journal.annotate(folded.key, {"published": folded.seen.position})
+            self.journal.annotate(folded.key, {PUBLISHED: folded.state.round})
             _LOG.info("workflow %s ended in %s", quoted(folded.key.id), outcome.state.name)
         self.reach(FaultPoint.BEFORE_CLOSE)
         return self.journal.close(folded.key, at=folded.seen.position)

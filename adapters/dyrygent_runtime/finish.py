@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from dyrygent_core import DyrygentError, Failure, Status, WorkflowState
+from dyrygent_core import Attempt, DyrygentError, Failure, Status, WorkflowState
 from dyrygent_core.codec import decode_call
-from dyrygent_core.errors import AttemptLostError, UpstreamFailedError
+from dyrygent_core.errors import UpstreamFailedError
 from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, attempt_id
 from dyrygent_runtime.resolution import fill
+from dyrygent_runtime.summary import cause_of
 
-__all__ = ["is_published", "outcome_of"]
+__all__ = ["PUBLISHED", "is_published", "outcome_of"]
 
-_TOLD_BY_US: Final = {UpstreamFailedError.__name__, AttemptLostError.__name__}
+PUBLISHED: Final = "published"
+"""The annotation that holds the round whose end was published last."""
 
 
 def is_published(journal: Journal, folded: Folded) -> bool:
-    """Tell whether this end of the workflow was published already."""
-    return "published" in journal.annotations(folded.key)
+    """Tell whether the end of this round was published already."""
+    return int(journal.annotations(folded.key).get(PUBLISHED, 0)) >= folded.state.round
 
 
 def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> WorkflowOutcome:
@@ -31,12 +33,13 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
     if verdict is WorkflowState.SUCCESS:
         verdict, value, failure = _value(journal, values, folded)
     elif failed is not None:
-        failure = folded.log.failures.get(failed)
+        failure = cause_of(folded, failed)
+    attempt = state.first_failed_attempt
     return WorkflowOutcome(
         key=folded.key,
         state=verdict,
         value=value,
-        failed=None if failed is None else _submission(journal, values, folded, failed),
+        failed=None if attempt is None else _submission(journal, values, folded, attempt),
         failure=failure,
         untold=tuple(_untold(folded)),
     )
@@ -44,18 +47,27 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
 
 def _untold(folded: Folded) -> Iterator[tuple[str, Failure]]:
     """Give the nodes under an id of the engine's, of whose end the engine knows nothing."""
-    nodes, state = folded.definition.graph.nodes, folded.state
-    for status in (Status.UPSTREAM_FAILED, Status.CANCELLED, Status.FAILED):
+    graph, state, log = folded.definition.graph, folded.state, folded.log
+    for status, why in _NEVER_RAN.items():
         for number in state.find(status):
-            node = nodes[number].id
-            failure = folded.log.failures.get(node) if status is Status.FAILED else _never_ran(status)
-            if node in folded.definition.engine_named and failure is not None and failure.type in _TOLD_BY_US:
-                yield node, failure
+            node = graph.nodes[number].id
+            if node in folded.definition.engine_named and state.attempt(node) not in log.skipped:
+                yield (
+                    node,
+                    Failure(UpstreamFailedError.__name__, f"it never ran: {why}", UpstreamFailedError.__module__),
+                )
+    for number in state.find(Status.FAILED):
+        node = graph.nodes[number].id
+        failure = log.failures.get(state.attempt(node))
+        if node in folded.definition.engine_named and failure is not None and state.attempt(node) in log.silent:
+            yield node, failure
 
 
-def _never_ran(status: Status) -> Failure:
-    why = "it was cancelled" if status is Status.CANCELLED else "something that it depends on failed"
-    return Failure(UpstreamFailedError.__name__, f"it never ran: {why}", UpstreamFailedError.__module__)
+_NEVER_RAN: Final = {
+    Status.UPSTREAM_FAILED: "something that it depends on failed",
+    Status.CANCELLED: "it was cancelled",
+    Status.SKIPPED: "it was skipped",
+}
 
 
 def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[WorkflowState, Any, Failure | None]:
@@ -66,8 +78,7 @@ def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[Workfl
         return WorkflowState.ERROR, None, failure_of(problem)
 
 
-def _submission(journal: Journal, values: ValueCodec, folded: Folded, node: str) -> Submission:
-    number = folded.definition.graph.number(node)
+def _submission(journal: Journal, values: ValueCodec, folded: Folded, attempt: Attempt) -> Submission:
+    number = folded.definition.graph.number(attempt.node)
     call = decode_call(journal.calls(folded.key, [number])[number], values)
-    attempt = folded.state.attempt(node)
     return Submission(attempt, attempt_id(folded, attempt), call.target)

@@ -1,21 +1,29 @@
-"""From stored calls to calls that can be sent: arguments with the results they refer to put in place."""
+"""From stored calls to calls that can be sent: arguments with the results they refer to put in place.
+
+A node that succeeded stands for its result, a mapped one for the list of its instances' results in order, with None
+for those that were skipped; every other node for nothing, so that the reference's default is taken. `ITEM` is that
+element, of the list that the instance's node maps over, which the instance is for, and `SUMMARY` is `summary`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import evolve
 
 from dyrygent_core import Attempt, Call, DyrygentError, Status
 from dyrygent_core.codec import decode_call
+from dyrygent_core.graph import Each, Path
 from dyrygent_core.ports import Journal, Refusal, ValueCodec
-from dyrygent_core.refs import NO_VALUE, Reference, resolve
+from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
 from dyrygent_core.workflow import Template
+from dyrygent_runtime.elements import block_of, blocks_of, list_at
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.summary import summary
 
-__all__ = ["fill", "resolved_calls"]
+__all__ = ["Results", "fill", "resolved_calls"]
 
 
 def resolved_calls(
@@ -33,13 +41,13 @@ def resolved_calls(
     numbers = [graph.number(attempt.node) for attempt in attempts]
     stored = journal.calls(folded.key, sorted(set(numbers)))
     calls = {attempt: decode_call(stored[number], values) for attempt, number in zip(attempts, numbers, strict=True)}
-    wanted = (reference for call in calls.values() for reference in call.inputs.references)
-    result_of = _results(journal, values, folded, wanted, fresh)
+    results = Results(journal, values, folded, fresh)
+    results.read((attempt, reference.node) for attempt, call in calls.items() for reference in call.inputs.references)
     ready: dict[Attempt, Call] = {}
     refusals: list[Refusal] = []
     for attempt, call in calls.items():
         try:
-            value = resolve(call.inputs.value, call.inputs.references, result_of)
+            value = resolve(call.inputs.value, call.inputs.references, results.seen_by(attempt))
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
         else:
@@ -49,25 +57,144 @@ def resolved_calls(
 
 def fill(journal: Journal, values: ValueCodec, folded: Folded, template: Template) -> Any:
     """Return a template's value with results in place; raises as `refs.resolve` does."""
-    return resolve(template.value, template.references, _results(journal, values, folded, template.references, {}))
+    results = Results(journal, values, folded)
+    results.read((None, reference.node) for reference in template.references)
+    return resolve(template.value, template.references, results.seen_by(None))
 
 
-def _results(
-    journal: Journal,
-    values: ValueCodec,
-    folded: Folded,
-    references: Iterable[Reference],
-    fresh: Mapping[Attempt, bytes],
-) -> Callable[[str], Any]:
-    """Read the results of all nodes that are referred to; give a look-up that decodes each place's own copy."""
-    state = folded.state
-    nodes = dict.fromkeys(reference.node for reference in references)
-    winners = {node: state.attempt(node) for node in nodes if state.status(node) is Status.SUCCEEDED}
-    missing = [attempt for attempt in winners.values() if attempt not in fresh]
-    data = {**(journal.results(folded.key, missing) if missing else {}), **fresh}
+_Names: TypeAlias = tuple[list[Attempt], Attempt | None]
+"""Under which names a value is stored: its blocks, or else the whole that it is, or is in."""
 
-    def result_of(node: str) -> Any:
-        winner = winners.get(node)
-        return NO_VALUE if winner is None or winner not in data else values.decode(data[winner])
 
-    return result_of
+class Results:
+    """The results that some calls refer to: read together, decoded for each place anew.
+
+    What is decoded for one place belongs to it: the function that gets it may change it.
+    """
+
+    def __init__(
+        self, journal: Journal, values: ValueCodec, folded: Folded, fresh: Mapping[Attempt, bytes] | None = None
+    ) -> None:
+        self._journal = journal
+        self._values = values
+        self._folded = folded
+        self._data = dict(fresh or {})
+        self._instances: dict[str, list[Attempt | None]] = {}
+        self._opened: dict[tuple[Attempt, Path], dict[int, Any]] = {}
+
+    def read(self, wanted: Iterable[tuple[Attempt | None, str]]) -> None:
+        """Read what attempts refer to, in one go, or in two if lists were not stored in blocks."""
+        names = [self._names(attempt, node) for attempt, node in dict.fromkeys(wanted)]
+        self._load(name for blocks, whole in names for name in blocks or ([] if whole is None else [whole]))
+        self._load(whole for blocks, whole in names if whole is not None and not self._data.keys() >= set(blocks))
+
+    def seen_by(self, attempt: Attempt | None) -> Callable[[str], Any]:
+        """Give the look-up of results for the references of one attempt, after `read`."""
+        return lambda node: self._result(attempt, node)
+
+    def of(self, node: str) -> Any:
+        """Return one node's result, after `read`, or `NO_VALUE`."""
+        return self._result(None, node)
+
+    # What is stored, and where
+
+    def _names(self, attempt: Attempt | None, node: str) -> _Names:
+        state = self._folded.state
+        if node == SUMMARY:
+            return [], None
+        if node == ITEM:
+            return self._names_of_item(attempt)
+        if state.status(node) is not Status.SUCCEEDED:
+            return [], None
+        if self._is_mapped(node):
+            return [name for name in self._instances_of(node) if name is not None], None
+        winner = state.attempt(node)
+        place = self._place(node, ())
+        return ([] if place is None else blocks_of(winner, state.sizes(node), place)), winner
+
+    def _names_of_item(self, attempt: Attempt | None) -> _Names:
+        each = self._each(attempt)
+        if attempt is None or each is None:
+            return [], None
+        if self._is_mapped(each.node):
+            name = self._instances_of(each.node)[attempt.index]
+            return ([] if name is None else [name]), None
+        winner = self._folded.state.attempt(each.node)
+        block = self._block(winner, each, attempt.index)
+        return ([] if block is None else [block[0]]), winner
+
+    def _block(self, winner: Attempt, each: Each, index: int) -> tuple[Attempt, int] | None:
+        place = self._place(each.node, each.path)
+        return None if place is None else block_of(winner, self._folded.state.sizes(each.node), place, index)
+
+    def _place(self, node: str, path: Path) -> int | None:
+        """Give which of a node's measured lists the one at this path is."""
+        paths = self._folded.definition.graph.measured_paths(node)
+        place = paths.index(path) if path in paths else None
+        return place if place is not None and place < len(self._folded.state.sizes(node)) else None
+
+    def _instances_of(self, node: str) -> list[Attempt | None]:
+        """Give the attempts that decided the instances of a mapped node, None for one that was skipped."""
+        known = self._instances.get(node)
+        if known is None:
+            state = self._folded.state
+            known = self._instances[node] = [
+                state.attempt(node, index) if status is Status.SUCCEEDED else None
+                for index, status in enumerate(state.instance_statuses(node))
+            ]
+        return known
+
+    def _each(self, attempt: Attempt | None) -> Each | None:
+        return None if attempt is None else self._folded.definition.graph.node(attempt.node).each
+
+    def _is_mapped(self, node: str) -> bool:
+        return self._folded.definition.graph.node(node).each is not None
+
+    def _load(self, names: Iterable[Attempt]) -> None:
+        missing = [name for name in dict.fromkeys(names) if name not in self._data]
+        if missing:
+            self._data |= self._journal.results(self._folded.key, missing)
+
+    # What it means
+
+    def _result(self, attempt: Attempt | None, node: str) -> Any:
+        if node == SUMMARY:
+            return summary(self._folded)
+        if node == ITEM:
+            return NO_VALUE if attempt is None else self._item(attempt)
+        if self._folded.state.status(node) is not Status.SUCCEEDED:
+            return NO_VALUE
+        if self._is_mapped(node):
+            return self._list_of_instances(node)
+        blocks, whole = self._names(None, node)
+        if blocks and self._data.keys() >= set(blocks):
+            return [element for block in blocks for element in self._values.decode(self._data[block])]
+        return self._decoded(whole)
+
+    def _list_of_instances(self, node: str) -> Any:
+        found = [None if name is None else self._decoded(name) for name in self._instances_of(node)]
+        return NO_VALUE if any(value is NO_VALUE for value in found) else found
+
+    def _item(self, attempt: Attempt) -> Any:
+        each = self._each(attempt)
+        if each is None:
+            return NO_VALUE
+        if self._is_mapped(each.node):
+            name = self._instances_of(each.node)[attempt.index]
+            return None if name is None else self._decoded(name)
+        winner = self._folded.state.attempt(each.node)
+        block = self._block(winner, each, attempt.index)
+        if block is not None and block[0] in self._data:
+            return self._element(block[0], (), block[1])
+        return self._element(winner, each.path, attempt.index) if winner in self._data else NO_VALUE
+
+    def _element(self, name: Attempt, path: Path, index: int) -> Any:
+        """Take one element out of a decoded list; who wants it again gets it decoded anew."""
+        opened = self._opened.get((name, path), {})
+        if index not in opened:
+            elements = list_at(self._values.decode(self._data[name]), path) or ()
+            opened = self._opened[name, path] = dict(enumerate(elements))
+        return opened.pop(index, NO_VALUE)
+
+    def _decoded(self, name: Attempt | None) -> Any:
+        return self._values.decode(self._data[name]) if name is not None and name in self._data else NO_VALUE

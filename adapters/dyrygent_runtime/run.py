@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from dyrygent_core import (
     CancelRequested,
     Failed,
     NodeHandle,
+    Observation,
+    PauseRequested,
     Ran,
+    RerunRequested,
+    ResumeRequested,
     Skipped,
+    SkipRequested,
     State,
     Status,
     Succeeded,
+    TimedOut,
+    UsageError,
     WorkflowFailedError,
     WorkflowState,
+    advance,
 )
 from dyrygent_core.errors import ResultNotKeptError, quoted
 from dyrygent_core.ports import Adapter, Entry, Journal, WorkflowKey
+from dyrygent_core.refs import NO_VALUE
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.no_adapter import NoAdapter
-from dyrygent_runtime.resolution import fill
+from dyrygent_runtime.resolution import Results, fill
+from dyrygent_runtime.summary import cause_of
 
 __all__ = ["Run"]
 
@@ -75,13 +86,13 @@ class Run:
         return {
             it.attempt.node: it.ran
             for it in outcomes
-            if isinstance(it, Succeeded | Failed | Skipped) and it.ran is not None
+            if isinstance(it, Succeeded | Failed | Skipped | TimedOut) and it.ran is not None
         }
 
     def wait(self, timeout: float | None = None) -> WorkflowState:
         """Wait until the workflow has ended, at most `timeout` seconds; return what became of it.
 
-        Raises `TimeoutError`; the workflow goes on.
+        After a rerun this is the end of that round. Raises `TimeoutError`; the workflow goes on.
         """
         clock = self._conductor.clock
         end_ms = None if timeout is None else clock.monotonic_ms() + int(float(timeout) * 1000)
@@ -110,7 +121,58 @@ class Run:
 
         What the engine already holds is revoked as best effort. A workflow that has ended stays as it is.
         """
-        folded = self._conductor.turn(self.key, [CancelRequested(reason)])
+        self._request(CancelRequested(reason))
+
+    def pause(self, reason: str = "") -> None:
+        """Record that nothing more is to start until `resume`; what is in flight goes on, and its end is recorded.
+
+        A workflow that has ended, or is ending, stays as it is. The deadline goes on.
+        """
+        self._request(PauseRequested(reason))
+
+    def resume(self) -> None:
+        """Record that the pause is over, and send what it held back; without a pause nothing happens."""
+        self._request(ResumeRequested())
+
+    def skip(self, node: NodeHandle | str, reason: str = "") -> None:
+        """Record that the workflow is to go on without one of its nodes: it ends SKIPPED, as if it had said so itself.
+
+        If it runs already it is revoked as best effort; should it succeed all the same, that counts.
+        A node that has ended, or whose workflow has, stays as it is. Raises `UnknownNodeError`.
+        """
+        name = _id(node)
+        self._now().state.graph.number(name)
+        self._request(SkipRequested(name, reason))
+
+    def rerun(self, nodes: Iterable[NodeHandle | str] | NodeHandle | str = ()) -> None:
+        """Open another round of a workflow that has ended, and not in SUCCESS.
+
+        It repeats the named nodes, or all that failed or were cancelled, and every node below them that did not
+        succeed; of a mapped node only the instances that failed, if what it maps over stays. The deadline begins
+        anew, and `wait` and `result` are those of the new round.
+
+        Raises, and nothing is recorded: `UnknownNodeError`; `UsageError` for a workflow that has not ended, or has
+        ended in SUCCESS.
+        """
+        names = tuple(map(_id, [nodes] if isinstance(nodes, NodeHandle | str) else nodes))
+        folded = self._now()
+        for name in names:
+            folded.state.graph.number(name)
+        state = folded.state.workflow_state
+        if not state.is_final or state is WorkflowState.SUCCESS:
+            message = (
+                f"workflow {quoted(self.id)} is in {state.name}; only one that has ended, and not in SUCCESS, "
+                f"can be run again"
+            )
+            raise UsageError(message)
+        self._request(RerunRequested(names))
+
+    def _request(self, observation: Observation) -> None:
+        """Append what somebody asks for, unless it would change nothing."""
+        folded = self._now()
+        if advance(folded.state.graph, folded.state, [observation])[0] is folded.state:
+            return
+        folded = self._conductor.turn(self.key, [observation])
         if folded.state.to_revoke:
             self._conductor.journal.remind(self.key, in_ms=0)
 
@@ -127,19 +189,20 @@ class Run:
         folded = self._now()
         status = folded.state.status(node)
         if status is not Status.SUCCEEDED:
-            failure = folded.log.failures.get(node)
+            failure = cause_of(folded, node)
             because = f": {failure}" if failure is not None else ""
             message = f"node {quoted(node)} of workflow {quoted(self.id)} has no result, it is {status.name}{because}"
             raise WorkflowFailedError(message)
-        attempt = folded.state.attempt(node)
-        found = self._conductor.journal.results(self.key, [attempt])
-        if attempt not in found:
+        results = Results(self._conductor.journal, self._conductor.adapter.values, folded)
+        results.read([(None, node)])
+        value = results.of(node)
+        if value is NO_VALUE:
             message = (
                 f"node {quoted(node)} succeeded, but no later node refers to its result, so it was not kept; "
                 f"refer to it in Workflow.returns(…)"
             )
             raise ResultNotKeptError(message)
-        return self._conductor.adapter.values.decode(found[attempt])
+        return value
 
 
 def _id(node: NodeHandle | str) -> str:
@@ -149,5 +212,5 @@ def _id(node: NodeHandle | str) -> str:
 def _why(folded: Folded) -> str:
     state = folded.state
     failed = state.first_failed
-    because = f"; node {quoted(failed)} failed first: {folded.log.failures.get(failed)}" if failed is not None else ""
+    because = f"; node {quoted(failed)} failed first: {cause_of(folded, failed)}" if failed is not None else ""
     return f"workflow {quoted(folded.key.id)} has no result, it is in {state.workflow_state.name}{because}"

@@ -6,10 +6,11 @@ is due. It looks, and then appends ordinary observations or sends what is unsent
     unsent, no sign in the engine, older than grace             sent, under the same attempt id
     outcome known to the engine                                 appended
     started on a worker that died, or forgot it                 Lost
+    started longer ago than its node's time-out                 TimedOut, and revoked
     held unstarted by a worker that died                        sent again at once
     sent but never started for `resend_after`                   sent again, at most `max_resends` times, then Lost
     retry due, deadline passed                                  RetryDue, DeadlinePassed
-    the workflow is ending                                      revoked; Lost when `cancel_grace` is over, or unsent
+    to be stopped (the workflow is ending, the node skipped)    revoked; Lost when `cancel_grace` is over, or unsent
     finished                                                    published and closed
 """
 
@@ -19,15 +20,27 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from dyrygent_core import Attempt, DeadlinePassed, Lost, Observation, RetryDue
+from dyrygent_core import (
+    Attempt,
+    DeadlinePassed,
+    Failed,
+    Lost,
+    Observation,
+    RetryDue,
+    Succeeded,
+    TimedOut,
+    advance,
+)
 from dyrygent_core.codec import decode_call
-from dyrygent_core.errors import AdapterUnavailableError, quoted
+from dyrygent_core.errors import AdapterUnavailableError, ResultMissingError, quoted
 from dyrygent_core.ports import Due, Finding, LeaseView, Marks, Submission
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded, attempt_id
+from dyrygent_runtime.reports import returned
 from dyrygent_runtime.settings import Settings
 
 __all__ = ["sweep_workflow"]
@@ -35,40 +48,22 @@ __all__ = ["sweep_workflow"]
 _LOG = logging.getLogger("dyrygent")
 _LOOKUP_CHUNK: Final = 1_000
 _UNMARKED: Final = Marks()
+_REVOCATIONS: Final = "revocations"
+"""The annotation that counts them, behind what they are for."""
 
 
 def sweep_workflow(conductor: Conductor, due: Due) -> None:
     """Take one sweep turn over a workflow that `Journal.due` has just given to the caller."""
     conductor.reach(FaultPoint.SWEEP_CLAIMED)
     folded = conductor.refresh(due.key)
+    view = _View()
     if not folded.state.is_finished:
-        folded = _turn(conductor, folded, due.at_ms)
+        view = _look(conductor, folded, due.at_ms)
+        folded = _act(conductor, folded, view, due.at_ms)
     if folded.state.is_finished and conductor.finish(folded):
         return
     conductor.reach(FaultPoint.SWEEP_BEFORE_REST)
-    conductor.journal.rest(due.key, in_ms=_rest_ms(folded, conductor.settings, due.at_ms))
-
-
-def _turn(conductor: Conductor, folded: Folded, now_ms: int) -> Folded:
-    """Look at everything in flight, append what is to be observed, send what is to be sent."""
-    view = _look(conductor, folded, now_ms)
-    observations = [*_timers(folded, now_ms)]
-    results: dict[Attempt, bytes] = {}
-    for attempt, finding in view.findings.items():
-        if finding.outcome is not None:
-            observations.append(finding.outcome)
-            if finding.value is not None and attempt.node in folded.definition.kept:
-                results[attempt] = finding.value
-    observations += [Lost(attempt, reason) for attempt, reason in view.lost]
-    if observations:
-        _LOG.info("workflow %s: the sweep observed %d facts", quoted(folded.key.id), len(observations))
-        folded = conductor.turn(folded.key, observations, results=results)
-    in_flight = set(folded.state.attempts_in_flight)
-    if folded.state.to_revoke:
-        _revoke(conductor, folded)
-    else:
-        conductor.send(folded, [it for it in view.unsent if it in in_flight])
-    return folded
+    conductor.journal.rest(due.key, in_ms=_rest_ms(folded, view, conductor.settings, due.at_ms))
 
 
 @frozen
@@ -77,34 +72,110 @@ class _View:
 
     findings: Mapping[Attempt, Finding] = field(factory=dict[Attempt, Finding])
     lost: Sequence[tuple[Attempt, str]] = ()
+    timed_out: Sequence[Attempt] = ()
     unsent: Sequence[Attempt] = ()
+    limits_ms: Mapping[Attempt, int | None] = field(factory=dict[Attempt, int | None])
+    """When those with a time-out are over it; None for one that has not started."""
+
+
+def _act(conductor: Conductor, folded: Folded, view: _View, now_ms: int) -> Folded:
+    """Append what is to be observed, revoke what is to be stopped, send what is to be sent."""
+    observations: list[Observation] = [*_timers(folded, now_ms)]
+    results: dict[Attempt, bytes] = {}
+    for attempt, finding in view.findings.items():
+        if finding.outcome is not None:
+            outcome, values = _found(conductor, folded, attempt, finding)
+            observations.append(outcome)
+            results |= values
+    observations += [Lost(attempt, reason) for attempt, reason in view.lost]
+    observations += [TimedOut(attempt) for attempt in view.timed_out]
+    observations = _that_count(folded, observations)
+    if observations:
+        _LOG.info("workflow %s: the sweep observed %d facts", quoted(folded.key.id), len(observations))
+        folded = conductor.turn(folded.key, observations, results=results)
+    in_flight = set(folded.state.attempts_in_flight)
+    stopped = set(folded.state.to_revoke)
+    if stopped:
+        _revoke_stopped(conductor, folded)
+    if view.timed_out:
+        _revoke(conductor, folded, view.timed_out)
+    conductor.send(folded, [it for it in view.unsent if it in in_flight and it not in stopped])
+    return folded
+
+
+def _found(
+    conductor: Conductor, folded: Folded, attempt: Attempt, finding: Finding
+) -> tuple[Observation, Mapping[Attempt, bytes]]:
+    """Say what a finding means: a success may need its value, and the lengths of the lists in it."""
+    outcome = finding.outcome
+    assert outcome is not None
+    if not isinstance(outcome, Succeeded) or attempt.node not in folded.definition.kept:
+        return outcome, {}
+    if finding.value is None:
+        problem = ResultMissingError(f"attempt {attempt.number} of node {quoted(attempt.node)} left no result")
+        return Failed(attempt, failure_of(problem), outcome.ran, is_final=True), {}
+    measure = folded.definition.graph.measured_paths(attempt.node)
+    if not measure:
+        return outcome, {attempt: finding.value}
+    values = conductor.adapter.values
+    report, results = returned(
+        attempt, values.decode(finding.value), values, is_kept=True, measure=measure, ran=outcome.ran
+    )
+    return (evolve(report, branches=outcome.branches) if isinstance(report, Succeeded) else report), results
+
+
+def _that_count(folded: Folded, observations: Sequence[Observation]) -> list[Observation]:
+    """Leave out what would change nothing, such as a second deadline: a sweep must not fill the journal."""
+    state, graph = folded.state, folded.definition.graph
+    counting: list[Observation] = []
+    for observation in observations:
+        before = state
+        state, _ = advance(graph, state, [observation])
+        if state is not before:
+            counting.append(observation)
+    return counting
 
 
 def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
     """Judge every attempt in flight by its marks, the leases, and what the engine says."""
-    settings = conductor.settings
-    old = [it for it in folded.state.attempts_in_flight if _age_ms(folded, it, now_ms) >= settings.sweep_interval_ms]
-    if not old:
-        return _View()
-    try:
-        findings = dict(_lookup(conductor, folded, old))
-    except AdapterUnavailableError as problem:
-        _LOG.warning("workflow %s: the engine cannot be asked: %s", quoted(folded.key.id), problem)
+    settings, graph = conductor.settings, folded.definition.graph
+    in_flight = folded.state.attempts_in_flight
+    old = [it for it in in_flight if _age_ms(folded, it, now_ms) >= settings.sweep_interval_ms]
+    limited = [it for it in in_flight if graph.node(it.node).timeout_ms is not None]
+    if not old and not limited:
         return _View()
     marks = conductor.journal.marks(folded.key)
+    limits_ms = {it: _limit_ms(folded, it, marks.get(it, _UNMARKED)) for it in limited}
+    over = [it for it, limit_ms in limits_ms.items() if limit_ms is not None and limit_ms <= now_ms]
+    try:
+        findings = dict(_lookup(conductor, folded, list(dict.fromkeys([*old, *over]))))
+    except AdapterUnavailableError as problem:
+        _LOG.warning("workflow %s: the engine cannot be asked: %s", quoted(folded.key.id), problem)
+        return _View(timed_out=over, limits_ms=limits_ms)
+    silent = [it for it in old if (finding := findings.get(it)) is None or finding.outcome is None]
     leases, now_ms = conductor.journal.leases()
-    judge = _Judge(folded, settings, now_ms, {(it.lease.worker, it.lease.boot): it for it in leases})
-    lost: list[tuple[Attempt, str]] = []
-    unsent: list[Attempt] = []
-    for attempt in old:
-        if (finding := findings.get(attempt)) is not None and finding.outcome is not None:
-            continue
-        mark = marks.get(attempt, _UNMARKED)
-        if (reason := judge.why_lost(attempt, mark)) is not None:
-            lost.append((attempt, reason))
-        elif judge.is_to_send(attempt, mark, has_sign=finding is not None):
-            unsent.append(attempt)
-    return _View(findings, lost, unsent)
+    judge = _Judge(
+        folded,
+        settings,
+        now_ms,
+        {(it.lease.worker, it.lease.boot): it for it in leases},
+        frozenset(folded.state.to_revoke),
+    )
+    lost = {it: reason for it in silent if (reason := judge.why_lost(it, marks.get(it, _UNMARKED))) is not None}
+    over = [it for it in over if it not in lost and ((finding := findings.get(it)) is None or finding.outcome is None)]
+    gone = {*lost, *over}
+    unsent = [
+        it
+        for it in silent
+        if it not in gone and judge.is_to_send(it, marks.get(it, _UNMARKED), has_sign=it in findings)
+    ]
+    return _View(findings, list(lost.items()), over, unsent, limits_ms)
+
+
+def _limit_ms(folded: Folded, attempt: Attempt, mark: Marks) -> int | None:
+    """Give when a started attempt is over its node's time-out."""
+    timeout_ms = folded.definition.graph.node(attempt.node).timeout_ms
+    return None if timeout_ms is None or mark.started_ms is None else mark.started_ms + timeout_ms
 
 
 def _lookup(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -> Iterator[tuple[Attempt, Finding]]:
@@ -115,7 +186,7 @@ def _lookup(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -
 
 def _submissions(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -> list[Submission]:
     numbers = [folded.definition.graph.number(attempt.node) for attempt in attempts]
-    calls = conductor.journal.calls(folded.key, numbers)
+    calls = conductor.journal.calls(folded.key, sorted(set(numbers)))
     targets = {number: decode_call(data, conductor.adapter.values).target for number, data in calls.items()}
     emitted = folded.log.emitted
     return [
@@ -132,14 +203,17 @@ class _Judge:
     settings: Settings
     now_ms: int
     leases: Mapping[tuple[str, str], LeaseView]
+    stopped: frozenset[Attempt]
 
     def why_lost(self, attempt: Attempt, mark: Marks) -> str | None:
         """Say why the attempt is gone for good, or None."""
         if mark.started_ms is not None:
             return self._why_worker_lost(attempt, mark)
-        if self.folded.state.to_revoke:
-            since_ms = self.now_ms - min(self.folded.log.ending_ms, default=self.now_ms)
-            return "never sent" if not mark.sent else "cancelled" if since_ms > self.settings.cancel_grace_ms else None
+        if attempt in self.stopped:
+            if not mark.sent:
+                return "never sent"
+            is_over = self.now_ms - self._stopped_ms(attempt) > self.settings.cancel_grace_ms
+            return "revoked before it started" if is_over else None
         if self._is_held_by_the_living(attempt):
             return None
         if mark.sent > self.settings.max_resends and self._is_overdue(mark):
@@ -159,6 +233,11 @@ class _Judge:
         if was_asked_twice and not _names(view, name):
             return f"worker {mark.worker} no longer knows of it"
         return None
+
+    def _stopped_ms(self, attempt: Attempt) -> int:
+        log, number = self.folded.log, self.folded.state.round
+        times = (log.ending_ms.get(number), log.skips_ms.get((number, attempt.node)))
+        return min((it for it in times if it is not None), default=self.now_ms)
 
     def is_to_send(self, attempt: Attempt, mark: Marks, *, has_sign: bool) -> bool:
         """Tell whether the attempt is to be sent, or sent again, under the same id."""
@@ -199,23 +278,41 @@ def _deadline_ms(folded: Folded) -> int | None:
     return None if duration_ms is None else folded.state.begun_ms + duration_ms
 
 
-def _revoke(conductor: Conductor, folded: Folded) -> None:
-    """Ask the engine to drop what is in flight, a few times: a revocation may be lost."""
-    times = conductor.journal.annotations(folded.key).get("revocations", 0)
-    if times >= conductor.settings.max_revocations:
-        return
+def _revoke_stopped(conductor: Conductor, folded: Folded) -> None:
+    """Ask the engine to drop what is to be stopped, a few times: a revocation may be lost.
+
+    They are counted anew when there is something more to stop.
+    """
+    log, state = folded.log, folded.state
+    cause = [state.round, int(state.is_ending), sum(number == state.round for number, _ in log.skips_ms)]
+    *before, times = conductor.journal.annotations(folded.key).get(_REVOCATIONS, [0])
+    if before != cause:
+        times = 0
+    if times < conductor.settings.max_revocations and _revoke(conductor, folded, state.to_revoke):
+        conductor.journal.annotate(folded.key, {_REVOCATIONS: [*cause, times + 1]})
+
+
+def _revoke(conductor: Conductor, folded: Folded, attempts: Sequence[Attempt]) -> bool:
+    """Ask the engine to drop attempts; tell whether it could be asked."""
     try:
-        conductor.adapter.revoke(_submissions(conductor, folded, folded.state.to_revoke))
+        conductor.adapter.revoke(_submissions(conductor, folded, attempts))
     except AdapterUnavailableError as problem:
         _LOG.warning("workflow %s: cannot revoke: %s", quoted(folded.key.id), problem)
-        return
-    conductor.journal.annotate(folded.key, {"revocations": times + 1})
+        return False
+    return True
 
 
-def _rest_ms(folded: Folded, settings: Settings, now_ms: int) -> int:
+def _rest_ms(folded: Folded, view: _View, settings: Settings, now_ms: int) -> int:
+    """Give how long the workflow may rest: until the next timer, and for the sweep's interval at most."""
     timers = [due_ms for _, due_ms in folded.state.delayed]
     if (deadline_ms := _deadline_ms(folded)) is not None:
         timers.append(deadline_ms)
+    for attempt in folded.state.attempts_in_flight:
+        limit_ms = folded.definition.graph.node(attempt.node).timeout_ms
+        if (
+            limit_ms is not None
+        ):  # one that was sent just now may start at once; one that is held up starts a sweep late
+            timers.append(view.limits_ms.get(attempt, now_ms + limit_ms) or 0)
     return max(0, min([settings.sweep_interval_ms, *(timer - now_ms for timer in timers if timer > now_ms)]))
 
 

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
-from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, Succeeded, UsageError, Workflow
-from dyrygent_core.codec import JSON_VALUES, MAX_RESULT_BYTES
-from dyrygent_core.errors import EncodingError, JournalUnavailableError, UnknownNodeError, quoted
+from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, UsageError, Workflow
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.errors import JournalUnavailableError, UnknownNodeError, quoted
 from dyrygent_core.ports import (
     Clock,
     Dispatch,
@@ -38,6 +38,7 @@ from dyrygent_runtime import Conductor, OnConflict, Run, Settings, Sweeper, star
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.outbox import Outbox
+from dyrygent_runtime.reports import raised, returned
 
 __all__ = ["LocalAdapter"]
 
@@ -192,14 +193,9 @@ class LocalAdapter:
         try:
             value = self._functions[item.call.target](*inputs["args"], **inputs["kwargs"])
         except Exception as problem:  # noqa: BLE001  # the user's function
-            return Failed(item.attempt, failure_of(problem), self._ran(started_ms, begun_ms)), {}
+            return raised(item.attempt, problem, self._ran(started_ms, begun_ms)), {}
         ran = self._ran(started_ms, begun_ms)
-        if not item.is_kept:
-            return Succeeded(item.attempt, ran), {}
-        try:
-            return Succeeded(item.attempt, ran), {item.attempt: _encoded(value, item)}
-        except EncodingError as problem:
-            return Failed(item.attempt, failure_of(problem), ran, is_final=True), {}
+        return returned(item.attempt, value, JSON_VALUES, is_kept=item.is_kept, measure=item.measure, ran=ran)
 
     def _mark_started(self, item: Dispatch) -> int | None:
         mark = Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)
@@ -239,11 +235,3 @@ def _check_functions(functions: object) -> None:
                 f"LocalAdapter was given {quoted(repr(name))}: {type(function).__name__}; write {{name: function}}"
             )
             raise UsageError(message)
-
-
-def _encoded(value: Any, item: Dispatch) -> bytes:
-    data = JSON_VALUES.encode(value)
-    if len(data) > MAX_RESULT_BYTES:
-        message = f"the result of {quoted(item.attempt.node)} takes {len(data):,} bytes, more than {MAX_RESULT_BYTES:,}"
-        raise EncodingError(message)
-    return data
