@@ -140,7 +140,9 @@ def _no_list(case: Case) -> str:
 
 
 def _at(path: Path) -> str:
-    return f" at {quoted(''.join(f'[{step!r}]' for step in path))}" if path else ""
+    """Write a path as one would in a template: "pages[0].items"."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f" at {quoted(''.join(steps).removeprefix('.'))}" if path else ""
 
 
 # CANCELLED

@@ -106,10 +106,12 @@ def _why_instances_are_ready(case: Case) -> str:
     band = case.state.side.bands.get(case.number)
     due = [] if band is None else [due_ms for _, due_ms in band.due_ms.items()]
     held = (0 if band is None else band.count(Status.READY)) - len(due)
-    parts = [_why_held(case)] if held else []
-    if due:
-        parts.append(f"{len(due):,} in a retry delay, the first due {_when(case, min(due))}{_even_then(case)}")
-    return joined(parts)
+    if not due:
+        return _why_held(case)
+    first = f"the first is due {_when(case, min(due))}"
+    if held:
+        return f"{len(due):,} in a retry delay, {first}; for the others, {_why_held(case)}"
+    return f"{first}{_even_then(case)}"
 
 
 def _why_held(case: Case) -> str:
