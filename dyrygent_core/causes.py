@@ -176,9 +176,10 @@ def _ended_by(ending: Ending, case: Case) -> str:
         case DeadlinePassed():
             return f"{_PAST_DEADLINE}{_deadline(case)}"
         case fact:
-            node = ending.failed or "?"
-            is_own = isinstance(fact, Failed) and fact.attempt.node == node
-            why = in_brackets(str(fact.failure)) if isinstance(fact, Failed) and is_own else ""
+            node = ending.failed
+            assert node is not None, "fail_fast needs a failure"
+            is_why = isinstance(fact, Failed) and fact.attempt.node == node
+            why = in_brackets(str(fact.failure)) if isinstance(fact, Failed) and is_why else ""
             return f"fail_fast ended the work, since {quoted(node)} FAILED{why}"
 
 

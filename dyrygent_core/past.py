@@ -95,6 +95,7 @@ class Ending:
 
     observation: Observation
     failed: str | None
+    """None if none did."""
 
 
 @frozen
@@ -152,10 +153,12 @@ class _Marks:
 
     def note(self, passed: Passed) -> None:
         """Take in one entry that counted."""
+        was_ending = passed.before.is_ending
         if passed.after.round != passed.before.round:
             self.ending = self.cancel = None
             self.requests.clear()
-        if passed.after.is_ending and not passed.before.is_ending:
+            was_ending = False
+        if passed.after.is_ending and not was_ending:
             self.ending = _ending(passed)
         match passed.entry.observation:
             case PauseRequested() as pause:
@@ -177,10 +180,9 @@ def _is_new(passed: Passed, name: str) -> bool:
 
 
 def _ending(passed: Passed) -> Ending:
-    graph = passed.after.graph
-    failed = (
-        graph.nodes[node].id
-        for node, _, now in changed(passed)
-        if now is Status.FAILED and node < graph.finalizers.start and not graph.nodes[node].allow_failure
-    )
-    return Ending(passed.entry.observation, next(failed, None))
+    graph, after = passed.after.graph, passed.after
+    failed = [number for number, _, now in changed(passed) if now is Status.FAILED]
+    # What has no list to map over fails again in the very entry that asks for a rerun.
+    failed += [number for number in after.find(Status.FAILED) if number in graph.mapped]
+    causes = (number for number in failed if number < graph.finalizers.start and not graph.nodes[number].allow_failure)
+    return Ending(passed.entry.observation, next((graph.nodes[number].id for number in causes), None))

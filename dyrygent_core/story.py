@@ -31,6 +31,7 @@ from dyrygent_core.observations import (
 from dyrygent_core.past import OUTCOMES, Passed, replay
 from dyrygent_core.phrases import clock, counted, duration, enumerated, in_brackets, names
 from dyrygent_core.ports import Entry
+from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 
 __all__ = ["story"]
@@ -99,8 +100,8 @@ class _Teller:
         newest = passed.after.attempt(self.node)
         if emitted:
             return f"{now.name}, attempt {newest.number}"
-        if now is Status.READY and (was is not now or newest != passed.before.attempt(self.node)):
-            due_ms = passed.after.side.due_ms.get(self.number)
+        due_ms = passed.after.side.due_ms.get(self.number)
+        if now is Status.READY and (was is not now or due_ms != passed.before.side.due_ms.get(self.number)):
             until = "held back" if due_ms is None else f"due in {duration(due_ms - passed.entry.observation.at_ms)}"
             return f"{now.name}, attempt {newest.number}, {until}"
         return now.name if was is not now else ""
@@ -110,21 +111,23 @@ class _Teller:
         width = passed.after.width(self.node)
         started = f" with {counted(width, 'instance')}" if width and was is Status.WAITING and not now.is_final else ""
         parts = [f"{now.name}{started}"] if was is not now else []
+        fact = passed.entry.observation
+        if isinstance(fact, OUTCOMES) and fact.attempt.node == self.node:
+            parts += self._became_of_instance(passed.after, fact, emitted)
         if emitted:
             parts.append(f"{_instances(emitted)} SCHEDULED")
-        return ", ".join(parts) or self._became_of_instance(passed)
+        return ", ".join(parts)
 
-    def _became_of_instance(self, passed: Passed) -> str:
-        """Say what became of the instance that an outcome is about."""
-        fact = passed.entry.observation
-        if not isinstance(fact, OUTCOMES) or fact.attempt.node != self.node:
-            return ""
+    def _became_of_instance(self, after: State, fact: Outcome, emitted: Sequence[Attempt]) -> list[str]:
+        """Say what became of the instance that an outcome is about, unless it is in flight again."""
         index = fact.attempt.index
-        band = passed.after.side.bands.get(self.number)
+        if any(attempt.index == index for attempt in emitted):
+            return []
+        band = after.side.bands.get(self.number)
         assert band is not None, "only an instance has outcomes that count"
         due_ms = band.due_ms.get(index)
         until = "" if due_ms is None else f", due in {duration(due_ms - fact.at_ms)}"
-        return f"instance {index} {cells.status_of(band.code(index)).name}{until}"
+        return [f"instance {index} {cells.status_of(band.code(index)).name}{until}"]
 
     # What it says
 

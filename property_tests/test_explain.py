@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 from attrs import evolve
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from dyrygent_core import Graph, Observation, Role, State, Status
+from dyrygent_core import (
+    Failed,
+    Graph,
+    Lost,
+    Observation,
+    Role,
+    Skipped,
+    SkipRequested,
+    State,
+    Status,
+    Succeeded,
+    TimedOut,
+)
 from dyrygent_core.errors import quoted
 from dyrygent_core.explain import explain
 from dyrygent_core.ports import Entry
@@ -116,3 +129,24 @@ def test_a_history_makes_it_certain(observed: Observed) -> None:
         assert "history tells" not in text
         if graph.node(node).role is Role.NODE:
             assert "earlier round" not in text
+
+
+@given(observed_graphs())
+def test_what_the_state_alone_says_is_true(observed: Observed) -> None:
+    """Whoever is said to have asked did ask, and what is said to have failed was not lost."""
+    graph, history = observed
+    passed = states(graph, history)
+    counted = [fact for fact, (old, new) in zip(history, pairwise(passed), strict=True) if old is not new]
+    for node in graph.numbers:
+        text = explain(graph, passed[-1], node)
+        if text.endswith("SKIPPED: somebody asked to skip it"):
+            assert any(isinstance(fact, SkipRequested) and fact.node == node for fact in counted)
+        if text.endswith("; the history tells which"):
+            assert any(getattr(fact, "node", None) == node or _is_end(fact, node) for fact in counted)
+        if re.search(r"FAILED: attempt \d+ failed,", text):
+            last = [fact for fact in counted if _is_end(fact, node)][-1]
+            assert not isinstance(last, Lost | Skipped)
+
+
+def _is_end(fact: Observation, node: str) -> bool:
+    return isinstance(fact, Succeeded | Failed | TimedOut | Lost | Skipped) and fact.attempt.node == node

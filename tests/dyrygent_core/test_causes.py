@@ -41,6 +41,8 @@ from tests.dyrygent_core.explained import (
     succeeded,
 )
 
+MAPPED_FAST: Final = Graph([Node("a"), Node("m", ["a"], each="a"), Node("b", ["m"])], mode=Mode.FAIL_FAST)
+
 UPSTREAM_FAILED: Final = [
     row(
         PAIR,
@@ -297,9 +299,16 @@ CANCELLED: Final = [
         "and attempt 1 was revoked ('Failure')",
     ),
     row(
-        Graph([Node("a"), Node("m", ["a"], each="a"), Node("b", ["m"])], mode=Mode.FAIL_FAST),
+        MAPPED_FAST,
         "b",
         sized(-1),
+        "'b' is CANCELLED: fail_fast ended the work, since 'm' FAILED",
+    ),
+    row(
+        MAPPED_FAST,
+        "b",
+        [*sized(-1), RerunRequested()],
+        "'b' is CANCELLED: fail_fast ended the work, since 'm' FAILED or the work of an earlier round was ended",
         "'b' is CANCELLED: fail_fast ended the work, since 'm' FAILED",
     ),
     row(

@@ -19,6 +19,7 @@ from dyrygent_core import (
     Graph,
     Lost,
     Node,
+    Observation,
     PauseRequested,
     RerunRequested,
     ResumeRequested,
@@ -317,7 +318,13 @@ def test_the_instances_of_a_mapped_node_are_counted(case: Row) -> None:
 
 def test_a_history_that_went_on_does_no_harm() -> None:
     """What does not lead to the state is left out."""
-    facts = [BEGIN, Skipped(of("a"), "no news"), CancelRequested(), RerunRequested(("a",)), Failed(of("a", 2))]
+    facts: list[Observation] = [
+        BEGIN,
+        Skipped(of("a"), "no news"),
+        CancelRequested(),
+        RerunRequested(("a",)),
+        Failed(of("a", 2)),
+    ]
     entries = [Entry(at, "", fact) for at, fact in enumerate(facts, 1)]
     state, _ = advance(PAIR, State.initial(PAIR), facts[:1])
 
