@@ -11,7 +11,7 @@ It is the left fold of one observation at a time, and reads as the transitions o
     READY      --RetryDue-->           SCHEDULED
     WAITING, READY  --CancelRequested, DeadlinePassed, a failure under fail_fast-->  CANCELLED
     WAITING, READY  --SkipRequested--> SKIPPED
-    final      --RerunRequested-->     WAITING                                    (`rerun`)
+    final      --RerunRequested-->     WAITING, or what its edges decide at once  (`rerun`)
 
 Everything else is ignored: an observation may be late, repeated, or about an attempt that never was.
 No clock, no chance, no I/O: retry delays are counted from the time that the journal stamped on the observation.
@@ -269,10 +269,12 @@ def _judge(step: Step, node: int, fact: Outcome, tries: Tries) -> Status | Tries
 
 def _can_take(step: Step, node: int, branches: Sequence[str]) -> bool:
     """Tell whether these are direct dependents of a node that may choose among them."""
-    if node in step.graph.mapped:
-        return False
-    below = step.graph.successors[node]
-    return {step.graph.numbers.get(name) for name in branches} <= set(below)
+    graph = step.graph
+    own = graph.nodes[node].id
+    named = [graph.numbers.get(name) for name in branches]
+    return node not in graph.mapped and all(
+        number is not None and any(edge.node == own for edge in graph.nodes[number].depends_on) for number in named
+    )
 
 
 _TRANSITIONS: Final[Mapping[type[Any], Callable[[Step, Any], bool]]] = {

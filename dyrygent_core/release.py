@@ -77,8 +77,6 @@ def _start_band(step: Step, node: int, waiting: list[int]) -> None:
     width = _width(step, node) if old is None else old.width
     if width is None or width > MAX_WIDTH:
         code = Status.FAILED
-    elif width == 0:
-        code = Status.SUCCEEDED
     else:
         band = Band.of(width) if old is None else old.again(step.tries.get(node, FIRST_TRY).number)
         step.open_bands[node] = OpenBand(band, writes=step.writes)
@@ -106,7 +104,7 @@ def _width(step: Step, node: int) -> int | None:
     source = step.graph.mapped[node]
     if source.size is None:
         band = step.open_bands.get(source.node) or step.bands.get(source.node)
-        return 0 if band is None else band.width  # a band of no width is not kept
+        return None if band is None else band.width
     sizes = step.sizes.get(source.node, ())
     return sizes[source.size] if source.size < len(sizes) and sizes[source.size] >= 0 else None
 

@@ -9,8 +9,9 @@ from attrs import frozen
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Begin, Graph, Observation, Outcome, RetryDue, State, advance
+from dyrygent_core import Attempt, Begin, Graph, Observation, Outcome, ResumeRequested, RetryDue, State, advance
 from dyrygent_testing import graphs, histories
+from dyrygent_testing.history_strategies import outcomes_of
 from dyrygent_testing.model import Outcomes
 
 FEWER: Final = settings(max_examples=max(20, settings().max_examples // 3))
@@ -44,6 +45,23 @@ def run_to_the_end(graph: Graph, outcomes: Outcomes, choose: Choose) -> Ending:
 def outcome_of(attempt: Attempt, outcomes: Outcomes) -> Outcome:
     """Find what was drawn for one attempt, of an instance too."""
     return next(outcome for outcome in outcomes[attempt.node] if outcome.attempt == attempt)
+
+
+def drained(state: State, data: st.DataObject) -> Ending:
+    """Let a workflow that has begun go on to its end, each attempt coming to anything that it may come to."""
+    observed: list[Observation] = []
+    emitted: tuple[Attempt, ...] = ()
+    while not state.is_finished:
+        delayed = {attempt for attempt, _ in state.delayed}
+        waiting = [*state.attempts_in_flight, *sorted(delayed)]
+        if (state.is_paused and data.draw(st.booleans())) or not waiting:
+            observed.append(ResumeRequested())
+        else:
+            attempt = data.draw(st.sampled_from(waiting))
+            observed.append(RetryDue(attempt) if attempt in delayed else data.draw(outcomes_of(state.graph, attempt)))
+        state, more = advance(state.graph, state, observed[-1:])
+        emitted += more
+    return Ending(state, tuple(observed), emitted)
 
 
 def first(attempts: Sequence[Attempt]) -> Attempt:

@@ -8,9 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Begin, Graph, Lost, Node, Observation, State, Succeeded, advance
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    CancelRequested,
+    DeadlinePassed,
+    Graph,
+    Lost,
+    Node,
+    Observation,
+    Outcome,
+    PauseRequested,
+    RetryDue,
+    SkipRequested,
+    State,
+    Succeeded,
+    advance,
+)
 from dyrygent_core.invariants import check_state
-from dyrygent_testing import Model
+from dyrygent_testing import Model, check_agreement
 from property_tests.running import observed_graphs, states
 
 Observed = tuple[Graph, tuple[Observation, ...]]
@@ -41,11 +57,7 @@ def test_every_step_agrees_with_the_model(observed: Observed) -> None:
         state, more = advance(graph, before, [observation])
         assert state is before or state != before
         assert more == model.observe(observation)
-        assert state.statuses == model.statuses
-        assert state.workflow_state is model.workflow_state
-        assert state.attempts_in_flight == model.in_flight
-        assert state.delayed == model.delayed
-        assert state.in_flight == len(model.in_flight)
+        check_agreement(state, model)
         check_state(state)
         emitted += more
 
@@ -54,16 +66,30 @@ def test_every_step_agrees_with_the_model(observed: Observed) -> None:
 
 @given(observed_graphs(), st.data())
 def test_what_counted_once_never_counts_again(observed: Observed, data: st.DataObject) -> None:
-    """A repeated observation changes nothing: the same object comes back."""
+    """A repeated outcome, retry or beginning changes nothing: the same object comes back, in later rounds too."""
     graph, history = observed
     passed = states(graph, history)
-    counted = [at for at in range(len(history)) if passed[at + 1] is not passed[at]]
-    repeated = [history[at] for at in (data.draw(st.lists(st.sampled_from(counted))) if counted else [])]
+    counted = [
+        observation
+        for at, observation in enumerate(history)
+        if passed[at + 1] is not passed[at] and isinstance(observation, Begin | RetryDue | Outcome)
+    ]
+    repeated = data.draw(st.lists(st.sampled_from(counted))) if counted else []
 
     state, emitted = advance(graph, passed[-1], repeated)
 
     assert state is passed[-1]
     assert emitted == ()
+
+
+@given(observed_graphs(), st.sampled_from([CancelRequested(), DeadlinePassed(), PauseRequested(), SkipRequested("a")]))
+def test_asking_twice_is_asking_once(observed: Observed, request: Observation) -> None:
+    """A request that was just made changes nothing the second time."""
+    graph, history = observed
+    state, _ = advance(graph, states(graph, history)[-1], [request])
+
+    assert advance(graph, state, [request]) == (state, ())
+    assert advance(graph, state, [request])[0] is state
 
 
 @given(observed_graphs())
@@ -95,15 +121,6 @@ def test_the_first_outcome_of_an_attempt_wins(observed: Observed, data: st.DataO
 
 WIDE: Final = Graph(Node(f"n{number}") for number in range(20_000))
 BEGUN: Final = advance(WIDE, State.initial(WIDE), [Begin()])[0]
-
-
-@given(st.sets(st.integers(0, len(WIDE) - 1), min_size=1, max_size=3))
-def test_pages_without_a_change_are_shared(numbers: set[int]) -> None:
-    """A step copies the pages that it writes to, and no other."""
-    after, _ = advance(WIDE, BEGUN, [Succeeded(Attempt(WIDE.nodes[number].id)) for number in sorted(numbers)])
-
-    copied = {at for at, (old, new) in enumerate(zip(BEGUN.pages, after.pages, strict=True)) if old is not new}
-    assert copied == {number >> WIDE.page_bits for number in numbers}
 
 
 @pytest.mark.parametrize("history", [[], [Lost(Attempt("n0", 1))], [Succeeded(Attempt("n0", 0, 2)), Begin()]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Begin, Failed, Graph, Skipped, State, Status, Succeeded, advance
+from dyrygent_core import Attempt, Begin, Failed, Graph, Mode, Skipped, State, Status, Succeeded, advance
 from dyrygent_core.invariants import check_state
 from dyrygent_testing import Model, final_statuses, graphs, joins, outcomes_for
 from dyrygent_testing.model import Outcomes
@@ -18,7 +20,11 @@ def with_outcomes(drawn: st.SearchStrategy[Graph]) -> st.SearchStrategy[tuple[Gr
     return drawn.flatmap(lambda graph: st.tuples(st.just(graph), outcomes_for(graph)))
 
 
-@given(with_outcomes(graphs()), st.data())
+CONFLUENT: Final = graphs(modes=[Mode.RUN_INDEPENDENT])
+"""Under `fail_fast` the order is the meaning."""
+
+
+@given(with_outcomes(CONFLUENT), st.data())
 def test_the_order_of_outcomes_does_not_matter(drawn: tuple[Graph, Outcomes], data: st.DataObject) -> None:
     """Any two causal orders give the same statuses, attempts and verdict: those of the pure model."""
     graph, outcomes = drawn
@@ -30,7 +36,7 @@ def test_the_order_of_outcomes_does_not_matter(drawn: tuple[Graph, Outcomes], da
     assert one.state.workflow_state is other.state.workflow_state
 
 
-@given(with_outcomes(graphs()))
+@given(with_outcomes(CONFLUENT))
 def test_each_node_that_may_run_is_tried_until_it_is_final(drawn: tuple[Graph, Outcomes]) -> None:
     """The attempts emitted are those that the outcomes call for, each once, and no other."""
     graph, outcomes = drawn
@@ -38,16 +44,45 @@ def test_each_node_that_may_run_is_tried_until_it_is_final(drawn: tuple[Graph, O
 
     never_ran = {node.id for node in graph.nodes} - {attempt.node for attempt in ending.emitted}
     expected = {
-        Attempt(node, 0, number)
+        outcome.attempt
         for node, its_outcomes in outcomes.items()
         if node not in never_ran
-        for number in range(1, len(its_outcomes) + 1)
+        for outcome in its_outcomes
+        if outcome.attempt.index < (ending.state.width(node) or 1)
     }
     assert sorted(ending.emitted) == sorted(expected)
-    assert all(ending.state.status(node) in (Status.SKIPPED, Status.UPSTREAM_FAILED) for node in never_ran)
+    for node in never_ran:
+        is_map_of_nothing = graph.node(node).each is not None and ending.state.width(node) is None
+        assert ending.state.status(node) in (Status.SKIPPED, Status.UPSTREAM_FAILED) or is_map_of_nothing
 
 
-@given(with_outcomes(graphs(policies=PLAIN_POLICIES)))
+@given(with_outcomes(graphs(min_nodes=2, limits=[1, 2, 3])), st.data())
+def test_a_limit_is_kept(drawn: tuple[Graph, Outcomes], data: st.DataObject) -> None:
+    """Never more attempts are in flight than may be, and of those held back the first in the order goes first."""
+    graph, outcomes = drawn
+    ending = run_to_the_end(graph, outcomes, chosen_by(data))
+    state = State.initial(graph)
+    for observation in ending.observed:
+        before = [*state.held]
+        state, emitted = advance(graph, state, [observation])
+        assert state.in_flight <= (graph.max_in_flight or 0)
+        of_old = [attempt for attempt in emitted if attempt in before]
+        assert of_old == before[: len(of_old)] or graph.mode is Mode.FAIL_FAST
+        assert not state.held or state.in_flight == graph.max_in_flight
+
+
+@given(with_outcomes(graphs(min_nodes=2, limits=[None])))
+def test_the_highest_priority_goes_first(drawn: tuple[Graph, Outcomes]) -> None:
+    """What one observation emits is ordered by priority, then by number, then by instance."""
+    graph, outcomes = drawn
+    state = State.initial(graph)
+    for observation in run_to_the_end(graph, outcomes, first).observed:
+        state, emitted = advance(graph, state, [observation])
+        order = [(-graph.node(it.node).priority, graph.numbers[it.node], it.index) for it in emitted]
+        assert order == sorted(order)
+
+
+@given(with_outcomes(graphs(policies=PLAIN_POLICIES, modes=[Mode.RUN_INDEPENDENT])))
 def test_the_verdict_looks_at_all_nodes(drawn: tuple[Graph, Outcomes]) -> None:
     """The model, shown the same story, ends in the same workflow state."""
     graph, outcomes = drawn

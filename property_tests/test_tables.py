@@ -15,11 +15,14 @@ from attrs import field, frozen
 from dyrygent_core import (
     Attempt,
     Begin,
+    CancelRequested,
     Condition,
     Edge,
     Failed,
     Graph,
+    Lost,
     Node,
+    RerunRequested,
     Skipped,
     State,
     Status,
@@ -33,8 +36,6 @@ from dyrygent_testing.model import Outcomes, fate, final_statuses
 from property_tests.running import first, last, run_to_the_end
 
 OR_RULES: Final = tuple(trigger for trigger in Trigger if trigger not in AND_RULES)
-UNREACHABLE: Final = {(row, "CANCELLED") for row in EDGE_EFFECTS}
-"""A cancel, or a deadline, decides every waiting node at once, so none ever waits for a CANCELLED one."""
 NEVER_AT_ZERO: Final = {(Trigger.ONE_FAILED, True)}
 """No row of `one_failed` taints."""
 
@@ -120,9 +121,10 @@ def test_every_cell_of_the_tables_decides_something() -> None:
             for becomes in product(GADGETS, repeat=2):
                 for order in permutations(range(2)):
                     _drive(trigger, edges, becomes, order, fired)
+        for want in wants:
+            _drive_after_cancel(trigger, want, fired)
 
-    every_cell = {(row, column) for row in EDGE_EFFECTS for column in OUTCOME_COLUMNS}
-    assert fired.cells == every_cell - UNREACHABLE
+    assert fired.cells == {(row, column) for row in EDGE_EFFECTS for column in OUTCOME_COLUMNS}
     assert fired.at_zero == set(product(Trigger, (False, True))) - NEVER_AT_ZERO
 
 
@@ -168,6 +170,25 @@ def _drive(
             fired.at_zero.add((trigger, tainted))
     assert state.statuses == model.statuses
     return state.status("join")
+
+
+def _drive_after_cancel(trigger: Trigger, want: Condition | None, fired: Fired) -> None:
+    """Let a node be repeated whose dependency was CANCELLED: only another round has nodes that wait for one."""
+    join = Node("join", [Edge("n0", want)], trigger=trigger)
+    graph = Graph([Node("n0"), join])
+    story = [Begin(), CancelRequested(), Lost(Attempt("n0")), RerunRequested(("join",))]
+    model = Model(graph)
+    for observation in story:
+        model.observe(observation)
+    state, _ = advance(graph, State.initial(graph), story)
+
+    assert state.status("n0") is Status.CANCELLED
+    assert dict(state.statuses) == model.statuses
+    row = join.row(join.depends_on[0])
+    effect = EDGE_EFFECTS[row][OUTCOME_COLUMNS.index("CANCELLED")]
+    fired.cells.add((row, "CANCELLED"))
+    if effect in (Effect.HOLD, Effect.TAINT):
+        fired.at_zero.add((trigger, effect is Effect.TAINT))
 
 
 def _dependencies(becomes: Sequence[str]) -> Iterator[Node]:
