@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, Unpack
 
 from attrs import evolve, frozen
 from celery.canvas import Signature
@@ -127,10 +127,42 @@ class Workflow(dyrygent_core.Workflow):
             raise UsageError(message)
         return super().add(planned.call, id=id, **policies)
 
+    def finally_(
+        self,
+        what: Call | Signature,
+        *,
+        id: str | None = None,  # noqa: A002  # as in the core
+        **policies: Unpack[FinalizerPolicies],
+    ) -> NodeHandle:
+        """Add a node that runs once all others are final, whatever became of them; see the core's `finally_`.
+
+        Without `id`, the node of a signature is named by its task id, as by `add`.
+        """
+        return self._add_finalizer(Role.FINALLY, what, id, policies)
+
+    def on_error(
+        self,
+        what: Call | Signature,
+        *,
+        id: str | None = None,  # noqa: A002  # as in the core
+        **policies: Unpack[FinalizerPolicies],
+    ) -> NodeHandle:
+        """Add a node that runs once all others are final, if the workflow failed; see the core's `on_error`."""
+        return self._add_finalizer(Role.ON_ERROR, what, id, policies)
+
+    def on_success(
+        self,
+        what: Call | Signature,
+        *,
+        id: str | None = None,  # noqa: A002  # as in the core
+        **policies: Unpack[FinalizerPolicies],
+    ) -> NodeHandle:
+        """Add a node that runs once all others are final, if nothing failed; see the core's `on_success`."""
+        return self._add_finalizer(Role.ON_SUCCESS, what, id, policies)
+
     def _add_finalizer(
         self, role: Role, what: Call | Signature, given: str | None, policies: FinalizerPolicies
     ) -> NodeHandle:
-        """Let `finally_`, `on_error` and `on_success` take signatures, and name their nodes, as `add` does."""
         if isinstance(what, Call):
             return super()._add_finalizer(role, what, given, policies)
         planned = _planned(what)

@@ -79,7 +79,7 @@ class Results:
         self._values = values
         self._folded = folded
         self._data = dict(fresh or {})
-        self._instances: dict[str, list[Attempt | None]] = {}
+        self._statuses: dict[str, tuple[Status, ...]] = {}
         self._opened: dict[tuple[Attempt, Path], dict[int, Any]] = {}
 
     def read(self, wanted: Iterable[tuple[Attempt | None, str]]) -> None:
@@ -107,7 +107,7 @@ class Results:
         if state.status(node) is not Status.SUCCEEDED:
             return [], None
         if self._is_mapped(node):
-            return [name for name in self._instances_of(node) if name is not None], None
+            return [name for name in self._instances(node) if name is not None], None
         winner = state.attempt(node)
         place = self._place(node, ())
         return ([] if place is None else blocks_of(winner, state.sizes(node), place)), winner
@@ -117,7 +117,7 @@ class Results:
         if attempt is None or each is None:
             return [], None
         if self._is_mapped(each.node):
-            name = self._instances_of(each.node)[attempt.index]
+            name = self._instance(each.node, attempt.index)
             return ([] if name is None else [name]), None
         winner = self._folded.state.attempt(each.node)
         block = self._block(winner, each, attempt.index)
@@ -133,16 +133,16 @@ class Results:
         place = paths.index(path) if path in paths else None
         return place if place is not None and place < len(self._folded.state.sizes(node)) else None
 
-    def _instances_of(self, node: str) -> list[Attempt | None]:
+    def _instances(self, node: str) -> list[Attempt | None]:
         """Give the attempts that decided the instances of a mapped node, None for one that was skipped."""
-        known = self._instances.get(node)
-        if known is None:
-            state = self._folded.state
-            known = self._instances[node] = [
-                state.attempt(node, index) if status is Status.SUCCEEDED else None
-                for index, status in enumerate(state.instance_statuses(node))
-            ]
-        return known
+        return [self._instance(node, index) for index in range(self._folded.state.width(node) or 0)]
+
+    def _instance(self, node: str, index: int) -> Attempt | None:
+        state = self._folded.state
+        statuses = self._statuses.get(node)
+        if statuses is None:
+            statuses = self._statuses[node] = state.instance_statuses(node)
+        return state.attempt(node, index) if statuses[index] is Status.SUCCEEDED else None
 
     def _each(self, attempt: Attempt | None) -> Each | None:
         return None if attempt is None else self._folded.definition.graph.node(attempt.node).each
@@ -172,7 +172,7 @@ class Results:
         return self._decoded(whole)
 
     def _list_of_instances(self, node: str) -> Any:
-        found = [None if name is None else self._decoded(name) for name in self._instances_of(node)]
+        found = [None if name is None else self._decoded(name) for name in self._instances(node)]
         return NO_VALUE if any(value is NO_VALUE for value in found) else found
 
     def _item(self, attempt: Attempt) -> Any:
@@ -180,7 +180,7 @@ class Results:
         if each is None:
             return NO_VALUE
         if self._is_mapped(each.node):
-            name = self._instances_of(each.node)[attempt.index]
+            name = self._instance(each.node, attempt.index)
             return None if name is None else self._decoded(name)
         winner = self._folded.state.attempt(each.node)
         block = self._block(winner, each, attempt.index)

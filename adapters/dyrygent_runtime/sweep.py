@@ -93,13 +93,14 @@ def _act(conductor: Conductor, folded: Folded, view: _View, now_ms: int) -> Fold
     if observations:
         _LOG.info("workflow %s: the sweep observed %d facts", quoted(folded.key.id), len(observations))
         folded = conductor.turn(folded.key, observations, results=results)
-    in_flight = set(folded.state.attempts_in_flight)
     stopped = set(folded.state.to_revoke)
     if stopped:
         _revoke_stopped(conductor, folded)
     if view.timed_out:
         _revoke(conductor, folded, view.timed_out)
-    conductor.send(folded, [it for it in view.unsent if it in in_flight and it not in stopped])
+    if view.unsent:
+        wanted = set(folded.state.attempts_in_flight) - stopped
+        conductor.send(folded, [it for it in view.unsent if it in wanted])
     return folded
 
 
