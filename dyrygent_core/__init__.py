@@ -6,6 +6,7 @@ Nothing here does I/O, reads a clock, draws a random number, logs or starts a th
 """
 
 from dyrygent_core.advance import advance
+from dyrygent_core.calls import Call, call
 from dyrygent_core.control import SkipNode, Take
 from dyrygent_core.errors import (
     CycleError,
@@ -20,7 +21,8 @@ from dyrygent_core.errors import (
     WorkflowExistsError,
     WorkflowFailedError,
 )
-from dyrygent_core.graph import Each, Edge, Graph, Mode, Node, OnLoss, RetryPolicy, Role
+from dyrygent_core.graph import Graph, Mode
+from dyrygent_core.nodes import Each, Edge, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -45,7 +47,8 @@ from dyrygent_core.refs import ResultRef
 from dyrygent_core.rules import Condition, Trigger
 from dyrygent_core.state import Progress, State
 from dyrygent_core.statuses import Status, WorkflowState
-from dyrygent_core.workflow import Call, Definition, NodeHandle, Workflow, call
+from dyrygent_core.wiring import NodeHandle
+from dyrygent_core.workflow import Definition, Workflow
 
 __all__ = [
     "Attempt",

@@ -14,7 +14,7 @@ from attrs import frozen
 from dyrygent_core.case import Case
 from dyrygent_core.causes import end_of, how_it_ended
 from dyrygent_core.errors import quoted
-from dyrygent_core.graph import Role
+from dyrygent_core.nodes import Role
 from dyrygent_core.observations import Failed, Skipped
 from dyrygent_core.past import OUTCOMES
 from dyrygent_core.phrases import enumerated, in_brackets

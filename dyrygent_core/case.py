@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from dyrygent_core.graph import Graph, Node, Role
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Node, Role
 from dyrygent_core.past import Past
 from dyrygent_core.phrases import in_brackets
 from dyrygent_core.state import State

@@ -10,7 +10,8 @@ from typing import Final, assert_never
 
 from dyrygent_core.case import Case
 from dyrygent_core.errors import quoted
-from dyrygent_core.graph import MAX_WIDTH, Graph, Node, OnLoss, Path
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import MAX_WIDTH, Node, OnLoss, Path
 from dyrygent_core.observations import (
     NOT_A_LIST,
     Attempt,
@@ -128,7 +129,7 @@ def _no_list(case: Case) -> str:
     """Say why a mapped node could not even start."""
     each, source = case.node.each, case.graph.mapped[case.number]
     assert each is not None, "a mapped node"
-    assert source.size is not None, "over a mapped node there is always a width"
+    assert source.size is not None, "a mapped node that succeeded has a width"
     sizes = case.state.sizes(each.node)
     size = sizes[source.size] if source.size < len(sizes) else None
     where = f"the result of {quoted(each.node)}{_at(each.path)}"

@@ -14,8 +14,10 @@ from typing import Any, Final, assert_never, cast
 
 import attrs
 
+from dyrygent_core.calls import Call, Template
 from dyrygent_core.errors import EncodingError, LimitError, UnsupportedVersionError, quoted
-from dyrygent_core.graph import Edge, Graph, Node, RetryPolicy
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Edge, Node, RetryPolicy
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -33,7 +35,7 @@ from dyrygent_core.observations import (
 from dyrygent_core.ports import ValueCodec
 from dyrygent_core.refs import MAX_ITEMS, Default, Key, Reference
 from dyrygent_core.rules import RULES_VERSION
-from dyrygent_core.workflow import Call, Definition, Template
+from dyrygent_core.workflow import Definition
 
 __all__ = [
     "FORMAT",

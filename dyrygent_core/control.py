@@ -11,7 +11,7 @@ from typing import Any
 from attrs import field, frozen
 
 from dyrygent_core.errors import UsageError
-from dyrygent_core.workflow import NodeHandle
+from dyrygent_core.wiring import NodeHandle
 
 __all__ = ["SkipNode", "Take"]
 

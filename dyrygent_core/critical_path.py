@@ -12,7 +12,8 @@ from typing import Final
 
 from attrs import define, frozen
 
-from dyrygent_core.graph import Graph, Role
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Role
 from dyrygent_core.observations import Attempt, Lost, Outcome
 from dyrygent_core.past import Passed, changed, replay
 from dyrygent_core.ports import Entry

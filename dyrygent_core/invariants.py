@@ -15,7 +15,8 @@ from attrs import frozen
 from dyrygent_core import cells, heap
 from dyrygent_core.bands import Band
 from dyrygent_core.errors import InvariantError, quoted
-from dyrygent_core.graph import Graph, OnLoss, Role
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import OnLoss, Role
 from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, assert_never
 
-from dyrygent_core.graph import Node, OnLoss, Role
+from dyrygent_core.nodes import Node, OnLoss, Role
 from dyrygent_core.observations import Attempt, Failed, Lost, Outcome, Skipped, Succeeded, TimedOut
 from dyrygent_core.statuses import Status
 from dyrygent_core.tries import Tries

@@ -39,12 +39,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from dyrygent_core.graph import Path
+from dyrygent_core.nodes import Path
 from dyrygent_core.observations import Attempt, Failure, Observation, Outcome
 from dyrygent_core.statuses import WorkflowState
 
 if TYPE_CHECKING:
-    from dyrygent_core.workflow import Call
+    from dyrygent_core.calls import Call
 
 __all__ = [
     "Adapter",

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from dyrygent_core import heap
 from dyrygent_core.bands import Band, OpenBand
-from dyrygent_core.graph import MAX_WIDTH, Role
+from dyrygent_core.nodes import MAX_WIDTH, Role
 from dyrygent_core.state import verdict
 from dyrygent_core.statuses import Status, WorkflowState
 from dyrygent_core.step import Step

@@ -37,9 +37,10 @@ from celery_dyrygent.signatures import (
     tasks_of,
 )
 from dyrygent_core import Call, DuplicateNodeError, Edge, LimitError, ResultRef, UsageError
+from dyrygent_core.calls import Template
 from dyrygent_core.errors import quoted
-from dyrygent_core.graph import MAX_NODES, check_id
-from dyrygent_core.workflow import Template
+from dyrygent_core.graph import MAX_NODES
+from dyrygent_core.nodes import check_id
 
 __all__ = ["Planned", "PlannedCanvas", "Value", "leaves", "plan_canvas", "plan_task"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from dyrygent_core import Attempt
-from dyrygent_core.graph import Path
+from dyrygent_core.nodes import Path
 from dyrygent_core.ports import Dispatch, WorkflowKey
 
 __all__ = ["HEADER", "Identity"]

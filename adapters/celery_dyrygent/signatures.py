@@ -17,9 +17,9 @@ from attrs import evolve, field, frozen
 from celery.canvas import Signature
 
 from dyrygent_core import Call, Edge, UsageError
+from dyrygent_core.calls import Template
 from dyrygent_core.errors import quoted
 from dyrygent_core.refs import detach
-from dyrygent_core.workflow import Template
 
 __all__ = ["Given", "Kind", "Part", "body_of", "call_of", "chunks_of", "header_of", "kind_of", "task_id_of", "tasks_of"]
 

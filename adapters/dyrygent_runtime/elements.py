@@ -15,14 +15,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from dyrygent_core import Attempt
-from dyrygent_core.graph import MAX_WIDTH, Path
+from dyrygent_core.nodes import MAX_WIDTH, Path
 from dyrygent_core.observations import NOT_A_LIST
 from dyrygent_core.ports import ValueCodec
 
 __all__ = ["BLOCK", "block_of", "blocks_of", "list_at", "measured", "written"]
 
 BLOCK: Final = 32
-"""Elements in a block: a chunk of 100 instances reads 4 or 5 of them, and a list of 100,000 is 3,125 results."""
+"""Elements in a block: a chunk of 100 instances reads 4 or 5 of them, and a list of 100,000 is 3,125 results.
+
+It is part of the stored format: with another number, lists that were stored before would be misread.
+"""
 
 
 def list_at(value: Any, path: Path) -> Sequence[Any] | None:  # payloads

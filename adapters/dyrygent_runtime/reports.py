@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from dyrygent_core import Attempt, Failed, Failure, Outcome, Ran, SkipNode, Skipped, Succeeded, Take
 from dyrygent_core.codec import MAX_RESULT_BYTES
 from dyrygent_core.errors import EncodingError, LimitError, quoted
-from dyrygent_core.graph import Path
+from dyrygent_core.nodes import Path
 from dyrygent_core.ports import ValueCodec
 from dyrygent_runtime.elements import measured, written
 from dyrygent_runtime.failures import failure_of

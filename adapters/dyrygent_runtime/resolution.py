@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 from attrs import evolve
 
 from dyrygent_core import Attempt, Call, DyrygentError, Status
+from dyrygent_core.calls import Template
 from dyrygent_core.codec import decode_call
-from dyrygent_core.graph import Each, Path
+from dyrygent_core.nodes import Each, Path
 from dyrygent_core.ports import Journal, Refusal, ValueCodec
 from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
-from dyrygent_core.workflow import Template
 from dyrygent_runtime.elements import block_of, blocks_of, list_at
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded

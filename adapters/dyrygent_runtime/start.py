@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from dyrygent_core import Begin, LimitError, UsageError, Workflow, WorkflowExistsError
 from dyrygent_core.codec import digest, encode_call, encode_definition
 from dyrygent_core.errors import JournalUnavailableError, quoted
-from dyrygent_core.graph import check_id
+from dyrygent_core.nodes import check_id
 from dyrygent_core.ports import Adapter, Created, Entry, Journal, NewWorkflow, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.faults import FaultPoint

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dyrygent_core import Failure, Status, WorkflowState
 from dyrygent_core.errors import LimitError, UsageError, quoted
-from dyrygent_core.graph import MAX_WIDTH, Each
+from dyrygent_core.nodes import MAX_WIDTH, Each
 from dyrygent_runtime.fold import Folded
 
 __all__ = ["cause_of", "summary"]

@@ -36,7 +36,7 @@ from dyrygent_core import (
     Workflow,
     WorkflowState,
 )
-from dyrygent_core.graph import MAX_WIDTH
+from dyrygent_core.nodes import MAX_WIDTH
 from dyrygent_core.observations import NOT_A_LIST
 from dyrygent_testing.model import Model, Outcomes, result_of
 from dyrygent_testing.model_ends import width_of
@@ -104,7 +104,7 @@ def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
         Failed(attempt, is_final=True),
         Failed(attempt, is_revoked=True),
     ]
-    outcome = draw(st.sampled_from([None, None, *others]))
+    outcome = draw(st.sampled_from([*[None] * len(others), *others]))  # half of them succeed
     return draw(successes_of(graph, attempt)) if outcome is None else outcome
 
 
@@ -181,7 +181,8 @@ def histories(
     strays = strays_for(graph)
     history: list[Observation] = []
     at_ms = 0
-    for _ in range(draw(st.integers(0, max_size))):
+    goes_on = st.sampled_from([False] + [True] * 2 * max_size)  # asked before each, so that each can be left out
+    while len(history) < max_size and draw(goes_on):
         at_ms += draw(st.sampled_from([0, 1, 1_000, 20_000]))
         observation = evolve(_next(draw, model, history, asked, strays), at_ms=at_ms)
         model.observe(observation)

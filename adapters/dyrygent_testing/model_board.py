@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from attrs import define, evolve, field
 
 from dyrygent_core import Attempt, Graph, Node, Outcome, Status, WorkflowState
-from dyrygent_core.graph import Role
+from dyrygent_core.nodes import Role
 from dyrygent_testing.model_ends import verdict
 
 __all__ = ["Board", "Instance", "Place"]

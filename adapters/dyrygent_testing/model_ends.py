@@ -22,7 +22,8 @@ from dyrygent_core import (
     UsageError,
     WorkflowState,
 )
-from dyrygent_core.graph import MAX_WIDTH, Mode, Role
+from dyrygent_core.graph import Mode
+from dyrygent_core.nodes import MAX_WIDTH, Role
 from dyrygent_core.observations import TimedOut
 from dyrygent_testing.model_rules import fate
 

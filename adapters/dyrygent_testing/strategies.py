@@ -25,7 +25,7 @@ from dyrygent_core import (
     Trigger,
     UsageError,
 )
-from dyrygent_core.graph import Path
+from dyrygent_core.nodes import Path
 
 __all__ = ["OR_RULES", "PLAIN_POLICIES", "graphs", "joins", "node_ids", "payloads", "policies"]
 
@@ -41,8 +41,8 @@ _RETRIES: Final = (
     RetryPolicy(1_000, jitter=0.5),
 )
 _PATHS: Final[tuple[Path, ...]] = ((), ("items",), ("pages", 0))
-_ORDINARY_SHARE: Final = 7
-"""So many nodes are drawn as ordinary ones for each that is not."""
+_ORDINARY_SHARE: Final = 6
+"""Of those that wait for nothing, so many nodes are drawn as ordinary ones for each of another role."""
 _HOSTILE: Final = (
     "'; DROP TABLE nodes; --",
     "a -> b",
@@ -166,12 +166,12 @@ class _Parts:
         paths: Sequence[Path],
         roles: Sequence[Role],
     ) -> None:
-        above = list(triggers)
-        self.triggers = st.sampled_from(above)
-        self.triggers_of_roots = st.sampled_from([it for it in above if it not in OR_RULES] or [Trigger.ALL_SUCCESS])
+        and_rules = [trigger for trigger in triggers if trigger not in OR_RULES]
+        self.triggers = st.sampled_from([*triggers, *and_rules])  # these twice: they can do more
+        self.triggers_of_roots = st.sampled_from(and_rules or [Trigger.ALL_SUCCESS])
         self.conditions = st.none() | st.sampled_from(conditions) if conditions else st.none()
         self.policies = policies
-        self.is_mapped = st.booleans() if paths else st.just(value=False)
+        self.is_mapped = st.sampled_from([False, True, True]) if paths else st.just(value=False)
         self.paths = st.sampled_from(paths) if paths else st.nothing()
         self.may_ask_for_success = Condition.SUCCEEDED in conditions
         others = [role for role in roles if role is not Role.NODE]
@@ -199,11 +199,11 @@ def _graphs(
 
 @st.composite
 def _nodes(draw: st.DrawFn, name: str, earlier: Sequence[Node], parts: _Parts) -> Node:
-    role = draw(parts.roles)
-    if role is not Role.NODE:
-        return Node(name, trigger=draw(parts.triggers_of_roots), role=role, **draw(parts.policies))
     above = draw(st.lists(st.sampled_from(earlier), unique_by=id, max_size=4)) if earlier else []
     trigger = draw(parts.triggers if above else parts.triggers_of_roots)
+    policy = draw(parts.policies)
+    if not above:  # a role is drawn after all else, so that it never makes the smaller example
+        return Node(name, trigger=trigger, role=draw(parts.roles), **policy)
     is_or_rule = trigger in OR_RULES
     edges = {node.id: Edge(node.id, None if is_or_rule else draw(parts.conditions)) for node in above}
     each: Each | None = None
@@ -213,7 +213,7 @@ def _nodes(draw: st.DrawFn, name: str, earlier: Sequence[Node], parts: _Parts) -
         edges[source.id] = Edge(source.id, None if trigger is Trigger.ALL_SUCCESS else Condition.SUCCEEDED)
         path: Path = () if source.each is not None else draw(parts.paths)
         each = Each(source.id, path)
-    return Node(name, edges.values(), trigger=trigger, each=each, **draw(parts.policies))
+    return Node(name, edges.values(), trigger=trigger, each=each, **policy)
 
 
 @st.composite

@@ -14,7 +14,8 @@ from typing import Final
 
 from dyrygent_core.diagrams.palette import PAINTS
 from dyrygent_core.diagrams.picture import MOST_DRAWN, Arrow, Box, picture
-from dyrygent_core.graph import Graph, Role
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Role
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 

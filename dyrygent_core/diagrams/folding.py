@@ -26,7 +26,8 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
-from dyrygent_core.graph import Graph, Node
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Node
 from dyrygent_core.rules import Condition
 from dyrygent_core.statuses import Status
 

@@ -17,7 +17,8 @@ from dyrygent_core.diagrams.folding import Groups, Sketch, bands, foldings, size
 from dyrygent_core.diagrams.palette import BY_URGENCY
 from dyrygent_core.diagrams.texts import MOST_SHOWN, visible
 from dyrygent_core.errors import UsageError
-from dyrygent_core.graph import Graph, Node, Role, check_whole
+from dyrygent_core.graph import Graph
+from dyrygent_core.nodes import Node, Role, check_whole
 from dyrygent_core.rules import AND_RULES, ROWS, Condition, Row
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status

@@ -21,8 +21,9 @@ from dyrygent_core import (
     Workflow,
     call,
 )
+from dyrygent_core.calls import Template
 from dyrygent_core.refs import Default, Reference
-from dyrygent_core.workflow import NodeHandle, Template
+from dyrygent_core.wiring import NodeHandle
 
 
 def node_of(workflow: Workflow, node_id: str) -> Node:

@@ -1,0 +1,62 @@
+"""What a node runs: a target's name, its arguments with holes for results, and options for the engine.
+
+The core never looks into a call; who runs it is the engine's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from dyrygent_core.errors import UsageError, quoted
+from dyrygent_core.refs import Reference, detach
+
+__all__ = ["Call", "Template", "call", "check_target"]
+
+
+@frozen
+class Template:
+    """A value with holes, and the references that fill them."""
+
+    value: Any = field(default=None, hash=False)
+    references: tuple[Reference, ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> Template:  # a payload
+        """Take the references out of a value; raises `UsageError` as `refs.detach` does."""
+        return cls(*detach(value))
+
+
+@frozen
+class Call:
+    """What a node runs, engine-neutral: a target's name, its arguments, and options for the engine.
+
+    `inputs` holds `{"args": […], "kwargs": {…}}` with the references taken out.
+    """
+
+    target: str
+    inputs: Template = field(factory=lambda: Template({"args": [], "kwargs": {}}))
+    options: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
+
+    def with_options(self, **options: Any) -> Call:  # the engine's own
+        """Return the same call with more options for the engine, such as `queue="mail"` on Celery."""
+        return evolve(self, options={**self.options, **options})
+
+
+def call(target: str, /, *args: Any, **kwargs: Any) -> Call:  # payloads
+    """Say what a node runs: `call("mail.welcome", user.result["id"], lang="pl")`.
+
+    References to results may stand anywhere in the arguments, inside lists and dicts too.
+    Raises `UsageError` for an empty name, and as `refs.detach` does.
+    """
+    check_target(target)
+    return Call(target, Template.of({"args": list(args), "kwargs": kwargs}))
+
+
+def check_target(target: object) -> None:
+    """Raise `UsageError` unless this can be a target's name."""
+    if not isinstance(target, str) or not target:
+        message = f"a call names its target by a non-empty str, not {quoted(repr(target))}"
+        raise UsageError(message)

@@ -1,0 +1,291 @@
+"""Nodes and edges: who waits for whom, under which rule, and with which policies. Validated when made.
+
+A node that exists holds no value out of range and no rule that contradicts itself. Whether nodes fit together is
+decided in `graph`; what a node runs is no business of theirs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, Final, TypeAlias, TypeVar
+
+import attrs
+from attrs import field, frozen
+from attrs.validators import instance_of, optional
+
+from dyrygent_core.errors import UsageError, quoted
+from dyrygent_core.rules import AND_RULES, Condition, Row, Trigger
+
+__all__ = ["MAX_ID_CHARACTERS", "MAX_WIDTH", "Each", "Edge", "Node", "OnLoss", "Path", "RetryPolicy", "Role"]
+
+MAX_WIDTH: Final = 100_000
+"""Most instances of one mapped node."""
+MAX_ID_CHARACTERS: Final = 255
+MAX_WHOLE: Final = 2**53 - 1
+"""Largest whole number in a policy: the largest that every reader of JSON keeps exactly (RFC 8259, section 6)."""
+
+_Member = TypeVar("_Member", bound=Enum)
+
+
+class OnLoss(Enum):
+    """What to do when an attempt is lost."""
+
+    RETRY = "retry"
+    FAIL = "fail"
+
+
+class Role(Enum):
+    """When a node's time comes: those of the whole workflow start once all ordinary ones are final."""
+
+    NODE = "node"
+    FINALLY = "finally"
+    ON_ERROR = "on_error"
+    ON_SUCCESS = "on_success"
+
+
+def named(kind: type[_Member], what: str, value: _Member | str) -> _Member:
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(repr(member.value) for member in kind)
+        message = f"{what} {value!r} is none of {names}"
+        raise UsageError(message) from None
+
+
+def check_id(value: object) -> str:
+    """Return `value` if it may be an id: 1 to 255 characters of any text but NUL and lone surrogates.
+
+    Raises `UsageError` otherwise. PostgreSQL cannot store the one, UTF-8 cannot write the other.
+    """
+    if not isinstance(value, str):
+        message = f"an id must be a str, not {type(value).__name__}: {quoted(repr(value))}"
+        raise UsageError(message)
+    if not 1 <= len(value) <= MAX_ID_CHARACTERS:
+        message = f"an id must have 1 to {MAX_ID_CHARACTERS} characters; {quoted(value)} has {len(value)}"
+        raise UsageError(message)
+    if "\0" in value or not _is_utf_8(value):
+        message = f"an id must not contain NUL or a lone surrogate: {quoted(value)}"
+        raise UsageError(message)
+    return value
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_whole(what: str, value: object, least: int) -> None:
+    """Raise `UsageError` unless `value` is a whole number from `least` to `MAX_WHOLE`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        message = f"{what} must be a whole number, not {type(value).__name__}"
+        raise UsageError(message)
+    if value > MAX_WHOLE:
+        message = f"{what} must be at most {MAX_WHOLE}"
+        raise UsageError(message)
+    if value < least:
+        message = f"{what} must be at least {least}, not {max(value, -MAX_WHOLE)}"
+        raise UsageError(message)
+
+
+def _whole(least: int) -> Callable[[object, attrs.Attribute[int], object], None]:
+    return lambda _, attribute, value: check_whole(attribute.name, value, least)
+
+
+def _check_factor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or not 1 <= value <= MAX_WHOLE:  # which NaN is not either
+        message = f"{attribute.name} must be a number from 1 to {MAX_WHOLE}"
+        raise UsageError(message)
+
+
+def _condition(value: Condition | str | None) -> Condition | None:
+    return None if value is None else named(Condition, "condition", value)
+
+
+def _trigger(value: Trigger | str) -> Trigger:
+    return named(Trigger, "trigger", value)
+
+
+def _on_loss(value: OnLoss | str) -> OnLoss:
+    return named(OnLoss, "on_loss", value)
+
+
+def _optional_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None:
+        check_whole(attribute.name, value, 1)
+
+
+def _check_share(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:  # which NaN is not either
+        message = f"{attribute.name} must be a number from 0 to 1"
+        raise UsageError(message)
+
+
+def _role(value: Role | str) -> Role:
+    return named(Role, "role", value)
+
+
+def _check_text(_: object, __: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        message = f"a dependency is named by its id, not by a value of type {type(value).__name__}"
+        raise UsageError(message)
+
+
+@frozen
+class Edge:
+    """A dependency on `node`, and what is asked of it; no condition means the waiting node's rule."""
+
+    node: str = field(validator=_check_text)
+    condition: Condition | None = field(default=None, converter=_condition)
+
+
+@frozen
+class RetryPolicy:
+    """How long to wait before attempt 2, 3, …: `delay_ms * factor ** (failures - 1)`, at most `max_delay_ms`.
+
+    `jitter`: up to which share of a delay chance may take away, from 0 to 1, so that what failed together does not
+    come back together.
+    """
+
+    delay_ms: int = field(default=0, validator=_whole(0))
+    factor: float = field(default=2.0, validator=_check_factor)
+    max_delay_ms: int = field(default=3_600_000, validator=_whole(0))
+    jitter: float = field(default=0.0, validator=_check_share)
+
+    def delay_after_ms(self, failures: int, chance: float = 0.0) -> int:
+        """Give the delay after so many failures (one or more), in whole milliseconds; `chance` is from 0 to 1."""
+        delay = self.delay_ms
+        for _ in range(failures - 1):
+            longer = int(min(delay * self.factor, self.max_delay_ms))
+            if longer <= delay:  # it grows no more
+                break
+            delay = longer
+        longest = min(delay, self.max_delay_ms)
+        return longest - int(longest * self.jitter * chance)
+
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+def _path(value: Iterable[str | int]) -> Path:
+    return tuple(value)
+
+
+@frozen
+class Each:
+    """What a mapped node maps over: the list at `path` in the result of `node`, one instance for each element."""
+
+    node: str = field(validator=_check_text)
+    path: Path = field(default=(), converter=_path)
+
+
+def _each(value: Each | str | None) -> Each | None:
+    return Each(value) if isinstance(value, str) else value
+
+
+def _edges(value: Iterable[str | Edge]) -> tuple[Edge, ...]:
+    if isinstance(value, str):
+        message = f"depends_on must be a sequence of ids, not the single id {quoted(value)}; write ({value!r},)"
+        raise UsageError(message)
+    return tuple(edge if isinstance(edge, Edge) else Edge(edge) for edge in value)
+
+
+@frozen(repr=False)
+class Node:
+    """A position in the graph: whom it waits for, under which rule, and its policies.
+
+    `depends_on`: ids, or `Edge`s where an edge has a condition of its own.
+    `trigger`: the rule over all edges; edges with conditions go with AND-rules only.
+    `allow_failure`: its FAILED satisfies whoever waits for success, and does not fail the workflow.
+    `max_attempts`: 1 leaves retries to the engine; more make us retry after `retry`'s delay.
+    `timeout_ms`: how long an attempt may take; who tells the time is the runtime.
+    `on_loss`, `max_losses`: what follows a lost attempt; the `max_losses`-th loss fails the node.
+    `priority`: who goes first among those that may run, the highest.
+    `each`: makes it a *mapped* node, which has one instance for each element of that dependency's result.
+    `role`: one other than NODE makes it a node of the whole workflow, which waits for all ordinary ones.
+
+    Raises `UsageError` for values out of range, and for those that contradict each other.
+    """
+
+    id: str = field(converter=check_id)
+    depends_on: tuple[Edge, ...] = field(default=(), converter=_edges)
+    trigger: Trigger = field(default=Trigger.ALL_SUCCESS, converter=_trigger, kw_only=True)
+    allow_failure: bool = field(default=False, kw_only=True)
+    max_attempts: int = field(default=1, validator=_whole(1), kw_only=True)
+    retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy), kw_only=True)
+    on_loss: OnLoss = field(default=OnLoss.RETRY, converter=_on_loss, kw_only=True)
+    max_losses: int = field(default=3, validator=_whole(1), kw_only=True)
+    timeout_ms: int | None = field(default=None, validator=_optional_whole, kw_only=True)
+    priority: int = field(default=0, validator=_whole(-MAX_WHOLE), kw_only=True)
+    each: Each | None = field(default=None, converter=_each, validator=optional(instance_of(Each)), kw_only=True)
+    role: Role = field(default=Role.NODE, converter=_role, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no outcome could satisfy."""
+        if self.role is not Role.NODE:
+            self._check_role()
+        if self.each is not None:
+            self._check_each(self.each)
+        repeated = [name for name, times in Counter(edge.node for edge in self.depends_on).items() if times > 1]
+        if repeated:
+            message = f"node {quoted(self.id)} lists the dependency {quoted(repeated[0])} twice; name it once"
+            raise UsageError(message)
+        if self.trigger in AND_RULES:
+            return
+        if not self.depends_on:
+            message = f"node {quoted(self.id)}: {self.trigger.value!r} needs at least one dependency"
+            raise UsageError(message)
+        conditional = next((edge for edge in self.depends_on if edge.condition is not None), None)
+        if conditional is not None:
+            message = (
+                f"node {quoted(self.id)}: {self.trigger.value!r} looks at all dependencies together, so the edge from "
+                f"{quoted(conditional.node)} cannot have a condition of its own; drop one of the two"
+            )
+            raise UsageError(message)
+
+    def __repr__(self) -> str:
+        """Show what was written, and no defaults."""
+        written = [repr(self.id)]
+        for attribute in attrs.fields(type(self))[1:]:
+            value = getattr(self, attribute.name)
+            if value == attribute.default:
+                continue
+            if attribute.name == "depends_on":
+                value = [edge if edge.condition is not None else edge.node for edge in self.depends_on]
+            shown = repr(value.value) if isinstance(value, Enum) else repr(value)
+            written.append(shown if attribute.name == "depends_on" else f"{attribute.name}={shown}")
+        return f"Node({', '.join(written)})"
+
+    def _check_role(self) -> None:
+        if not self.depends_on and self.each is None:
+            return
+        message = (
+            f"node {quoted(self.id)} is for the whole workflow ({self.role.value!r}), so it waits for every ordinary "
+            f"node; drop its dependencies, or make it an ordinary node"
+        )
+        raise UsageError(message)
+
+    def _check_each(self, each: Each) -> None:
+        edge = next((edge for edge in self.depends_on if edge.node == each.node), None)
+        if edge is None:
+            message = f"node {quoted(self.id)} maps over {quoted(each.node)}; name that among its dependencies too"
+            raise UsageError(message)
+        if self.row(edge) is not Condition.SUCCEEDED:
+            asked = self.row(edge).value
+            message = (
+                f"node {quoted(self.id)} maps over the result of {quoted(each.node)}, so it needs that node's success, "
+                f"but asks for {asked!r}; use the rule 'all_success', or give that edge the condition 'succeeded'"
+            )
+            raise UsageError(message)
+
+    def row(self, edge: Edge) -> Row:
+        """Give the row of `rules.EDGE_EFFECTS` that one of this node's edges follows."""
+        if self.trigger not in AND_RULES:
+            return self.trigger
+        return edge.condition or AND_RULES[self.trigger]
