@@ -30,19 +30,20 @@ def workflows(draw: st.DrawFn, *, max_nodes: int = 6) -> Workflow:
     mapped: set[str] = set()
     for at in range(draw(st.integers(0, max_nodes))):
         trigger = draw(st.sampled_from(Trigger)) if handles else Trigger.ALL_SUCCESS
-        after = draw(_some(handles))
+        mappable = [handle for handle in handles if handle.id not in without_result and trigger not in OR_RULES]
+        source = draw(st.sampled_from([None, *mappable]))
+        others = [handle for handle in handles if handle is not source]
+        after = draw(_some(others))
         if trigger in OR_RULES:
             after = after or handles[:1]
         referred: list[ResultRef] = []
         if trigger not in (Trigger.ONE_SUCCESS, Trigger.ONE_FAILED):  # these run too early to read results
-            for handle in draw(_some(handles)):
+            for handle in draw(_some(others)):
                 is_sure = handle not in after and handle.id not in without_result and trigger not in OR_RULES
                 reference = draw(_references(handle))
                 referred.append(reference if is_sure and draw(st.booleans()) else reference.default(draw(payloads())))
-        used = {handle.id for handle in after} | {reference.node for reference in referred}
-        free = [handle for handle in handles if handle.id not in used | without_result]
-        each = None if trigger in OR_RULES or not free else draw(_maps(free, mapped))
-        item: list[Any] = [] if each is None else draw(st.sampled_from([[], [workflow.item], [{"in": workflow.item}]]))
+        items = [[], [workflow.item], [{"in": workflow.item["id"]}]]
+        item: list[Any] = [] if source is None else draw(st.sampled_from(items))
         policy = draw(policies())
         handles.append(
             workflow.add(
@@ -50,16 +51,18 @@ def workflows(draw: st.DrawFn, *, max_nodes: int = 6) -> Workflow:
                 id=draw(st.none() | st.just(f"given {at}")),
                 after=after if trigger in OR_RULES else [draw(_edges(handle)) for handle in after],
                 trigger=trigger,
-                each=each,
+                each=None if source is None else draw(_lists(source, mapped)),
                 **_as_the_builder_says(policy),
             )
         )
-        if each is not None:
+        if source is not None:
             mapped.add(handles[-1].id)
         if policy.get("allow_failure"):
             without_result.add(handles[-1].id)
     for add in draw(st.lists(st.sampled_from([workflow.finally_, workflow.on_error, workflow.on_success]), max_size=2)):
-        add(draw(_calls([], [])), **_as_the_builder_says(draw(policies())))
+        referred = [draw(_references(handle)).default(None) for handle in draw(_some(handles))]
+        summary = draw(st.sampled_from([[], [workflow.summary["state"]]]))
+        add(draw(_calls(referred, summary)), **_as_the_builder_says(draw(policies())))
     if draw(st.booleans()) and handles:
         workflow.returns([handle.result for handle in handles])
     return workflow
@@ -70,15 +73,11 @@ def _as_the_builder_says(policy: Mapping[str, Any]) -> dict[str, Any]:
     return {"timeout" if name == "timeout_ms" else name: value for name, value in policy.items()}
 
 
-@st.composite
-def _maps(draw: st.DrawFn, free: Sequence[NodeHandle], mapped: set[str]) -> NodeHandle | ResultRef | None:
-    """Draw what to map over, if anything."""
-    handle = draw(st.none() | st.sampled_from(free))
-    if handle is None or handle.id in mapped:
-        return handle
-    result = handle.result
-    sources: list[NodeHandle | ResultRef] = [handle, result, result["items"], result["pages"][0]]
-    return draw(st.sampled_from(sources))
+def _lists(source: NodeHandle, mapped: set[str]) -> st.SearchStrategy[NodeHandle | ResultRef]:
+    """Draw where to find the list to map over: of a mapped node, it is the whole result."""
+    result = source.result
+    whole: list[NodeHandle | ResultRef] = [source, result]
+    return st.sampled_from(whole if source.id in mapped else [*whole, result["items"], result["pages"][0]])
 
 
 def _some(handles: Sequence[NodeHandle]) -> st.SearchStrategy[list[NodeHandle]]:
@@ -98,10 +97,10 @@ def _references(draw: st.DrawFn, handle: NodeHandle) -> ResultRef:
 
 
 @st.composite
-def _calls(draw: st.DrawFn, referred: Sequence[ResultRef], item: Sequence[Any]) -> Call:
+def _calls(draw: st.DrawFn, referred: Sequence[ResultRef], others: Sequence[Any]) -> Call:
     leaves: list[Any] = [
         draw(st.sampled_from([reference, [1, reference], {"in": reference}])) for reference in referred
     ]
     options = draw(st.dictionaries(st.sampled_from(["queue", "priority"]), st.text(max_size=3), max_size=1))
     target = draw(st.sampled_from(["users.create", "mail.send"]))
-    return call(target, *leaves, *item, draw(payloads()), key=draw(payloads())).with_options(**options)
+    return call(target, *leaves, *others, draw(payloads()), key=draw(payloads())).with_options(**options)
