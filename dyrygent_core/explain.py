@@ -169,8 +169,7 @@ def _instances(case: Case) -> str:
 
 def _succeeded(case: Case) -> str:
     if case.is_mapped:
-        is_empty = case.state.width(case.node.id) is None
-        return "there was nothing to map over" if is_empty else _instances(case)
+        return _instances(case) if case.state.width(case.node.id) else "there was nothing to map over"
     branches = case.state.branches(case.node.id)
     text = f"attempt {case.state.attempt(case.node.id).number} succeeded{tries(case)}"
     return text if branches is None else f"{text}, and chose {names(branches) or 'none'} of what waits for it"

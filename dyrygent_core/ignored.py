@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from dyrygent_core.errors import quoted
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -35,7 +34,8 @@ __all__ = ["why_ignored"]
 def why_ignored(before: State, fact: Observation, ended: Mapping[Attempt, Entry]) -> str:  # noqa: PLR0911  # one for each observation
     """Say why an observation changed nothing.
 
-    `before`: the state that it came to. `ended`: by attempt, the entry that ended it, as far as they matter.
+    `fact`: about a node of the graph, or the whole workflow. `before`: the state that it came to.
+    `ended`: by attempt, the entry that ended it, as far as they matter.
     """
     match fact:
         case Succeeded() | Failed() | TimedOut() | Lost() | Skipped():
@@ -69,13 +69,11 @@ def _outcome(fact: Outcome, end: Entry | None) -> str:
 
 
 def _skip(before: State, fact: SkipRequested) -> str:
-    number = before.graph.numbers.get(fact.node)
-    if number is None:
-        return f"there is no node {quoted(fact.node)}"
     status = before.status(fact.node)
     if status.is_final:
         return f"it was {status.name} already"
-    return "somebody had asked before" if number in before.side.flags.skips else _over(before)
+    has_asked = before.graph.number(fact.node) in before.side.flags.skips
+    return "somebody had asked before" if has_asked else _over(before)
 
 
 def _deadline(before: State) -> str:

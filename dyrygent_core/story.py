@@ -27,6 +27,7 @@ from dyrygent_core.observations import (
     ResumeRequested,
     RetryDue,
     SkipRequested,
+    Succeeded,
 )
 from dyrygent_core.past import OUTCOMES, Passed, replay
 from dyrygent_core.phrases import clock, counted, duration, enumerated, in_brackets, names
@@ -54,8 +55,8 @@ def story(graph: Graph, entries: Iterable[Entry], node_id: str) -> tuple[str, ..
     >>> for line in story(graph, journal, "extract"):
     ...     print(line)
     #1 +0:00:00.000 the workflow began -> SCHEDULED, attempt 1
-    #2 +0:00:00.400 attempt 1 failed ('OSError') on 'w1' in 250 ms -> SCHEDULED, attempt 2
-    #3 +0:00:00.400 attempt 1 failed ('OSError') on 'w1' in 250 ms: ignored, it repeats #2
+    #2 +0:00:00.400 attempt 1 failed ('OSError') after 250 ms on 'w1' -> SCHEDULED, attempt 2
+    #3 +0:00:00.400 attempt 1 failed ('OSError') after 250 ms on 'w1': ignored, it repeats #2
     """
     journal = tuple(entries)
     teller = _Teller(graph, node_id, journal)
@@ -161,11 +162,13 @@ class _Teller:
 
 
 def _where(fact: Outcome) -> str:
-    ran = fact.ran if not isinstance(fact, Lost) else None
+    """Say how long the attempt ran, and where: " after 250 ms on 'w1'"."""
+    ran = None if isinstance(fact, Lost) else fact.ran
     if ran is None:
         return ""
+    comma = "," if isinstance(fact, Succeeded) and fact.branches is not None else ""
     worker = f" on {quoted(ran.worker)}" if ran.worker else ""
-    return f"{worker} in {duration(ran.duration_ms)}"
+    return f"{comma} after {duration(ran.duration_ms)}{worker}"
 
 
 def _instances(emitted: Sequence[Attempt]) -> str:

@@ -60,6 +60,13 @@ UPSTREAM_FAILED: Final = [
         "('ValueError: boom')",
     ),
     row(
+        Graph([Node("z"), Node("a", ["z"]), Node("b", ["a"]), Node("d", ["b", "a"])]),
+        "d",
+        [BEGIN, Failed(of("z"))],
+        "'d' is UPSTREAM_FAILED: it needs the success of 'b', which is UPSTREAM_FAILED because 'z' FAILED",
+        "'d' is UPSTREAM_FAILED: it needs the success of 'b', which is UPSTREAM_FAILED because 'z' FAILED ('Failure')",
+    ),
+    row(
         Graph([Node("a", on_loss="fail"), Node("b", ["a"])]),
         "b",
         [BEGIN, Lost(of("a"), "its worker died")],

@@ -51,7 +51,14 @@ def ended(node: str, at_ms: int, ran: Ran | None = None) -> Succeeded:
 
 def test_each_step_is_the_one_that_was_waited_for() -> None:
     """A join starts when its last dependency has ended, whichever that is."""
-    facts: list[Observation] = [BEGIN, ended("a", 2_000), ended("c", 3_000), ended("b", 5_000), ended("d", 6_000)]
+    facts: list[Observation] = [
+        BEGIN,
+        ended("a", 2_000),
+        ended("c", 3_000),
+        ended("b", 5_000),
+        ended("d", 6_000),
+        ended("d", 9_000),
+    ]
 
     assert names(DIAMOND, facts) == ["a", "b", "d"]
     assert names(DIAMOND, facts, "c") == ["a", "c"]

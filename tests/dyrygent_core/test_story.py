@@ -53,14 +53,14 @@ def test_attempts_are_told_with_where_they_ran() -> None:
         BEGIN,
         Failed(A, Failure("ValueError", "boom"), ran=Ran(1_100, 250, "w1"), at_ms=1_400),
         RetryDue(Attempt("a", 0, 2), at_ms=2_900),
-        Succeeded(Attempt("a", 0, 2), Ran(3_000, 61_000), at_ms=65_000),
+        Succeeded(Attempt("a", 0, 2), Ran(3_000, 7_260_000), branches=("b",), at_ms=7_270_000),
     ]
 
     assert told(GRAPH, "a", facts) == [
         f"{BEGAN} -> SCHEDULED, attempt 1",
-        "#2 +0:00:00.400 attempt 1 failed ('ValueError: boom') on 'w1' in 250 ms -> READY, attempt 2, due in 1.5 s",
+        "#2 +0:00:00.400 attempt 1 failed ('ValueError: boom') after 250 ms on 'w1' -> READY, attempt 2, due in 1.5 s",
         "#3 +0:00:01.900 the retry delay of attempt 2 is over -> SCHEDULED, attempt 2",
-        "#4 +0:01:04.000 attempt 2 succeeded in 1 min 1 s -> SUCCEEDED",
+        "#4 +2:01:09.000 attempt 2 succeeded, and chose 'b' of what waits for it, after 2 h 1 min -> SUCCEEDED",
     ]
 
 
@@ -150,6 +150,15 @@ def test_instances_are_told_one_by_one() -> None:
         "attempt 1 of instance 4 succeeded -> SUCCEEDED, instance 4 SUCCEEDED",
     ]
     assert told(MAPPED, "z", facts)[-1].endswith("attempt 1 of instance 4 of 'm' succeeded -> SCHEDULED, attempt 1")
+
+
+def test_an_instance_that_is_tried_again_at_once_is_told_once() -> None:
+    """After a loss there is no delay."""
+    facts: list[Observation] = [BEGIN, Succeeded(A, sizes=(2,)), Lost(Attempt("m", 1))]
+
+    assert told(MAPPED, "m", facts)[-1].endswith(
+        "attempt 1 of instance 1 was lost -> attempt 2 of instance 1 SCHEDULED"
+    )
 
 
 FAILS: Final = Failed(A, is_final=True)
