@@ -8,6 +8,8 @@ an ordinary input. How a workflow moves along the graph is decided in `advance`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
@@ -81,6 +83,8 @@ class Graph:
     page_mask: int
     initial_pages: cells.Pages
     initial_blocks: SparseMap[int]
+    _fingerprint: list[str]
+    """Made when it is first asked for."""
     _first_attempts: list[Attempt | None]
     """Made when they are first asked for, and then shared: most attempts are first ones."""
 
@@ -130,6 +134,7 @@ class Graph:
             page_mask=(1 << cells.page_bits(len(ordered))) - 1,
             initial_pages=pages,
             initial_blocks=SparseMap[int].of(blocks),
+            fingerprint=[],
             first_attempts=[None] * len(ordered),
         )
 
@@ -180,6 +185,19 @@ class Graph:
         if attempt is None:
             attempt = self._first_attempts[number] = Attempt(self.nodes[number].id)
         return attempt
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this graph from others: 32 hexadecimal digits of its nodes' ids, edges, rules and roles."""
+        if not self._fingerprint:
+            roles = [self.nodes[number].role.value for number in self.finalizers]
+            mapped = [[number, source.node, source.size] for number, source in self.mapped.items()]
+            content = [list(self.numbers), self.successors, roles, mapped]
+            digest = hashlib.blake2b(json.dumps(content).encode(), digest_size=16)
+            digest.update(b"".join(self.rows))
+            digest.update(self.triggers)
+            self._fingerprint.append(digest.hexdigest())
+        return self._fingerprint[0]
 
     def row_code(self, number: int, edge: Edge) -> int:
         """Return the place in `rules.ROWS` of the row of an edge to this node."""

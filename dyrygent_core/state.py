@@ -348,8 +348,6 @@ class StatusView(Mapping[str, Status]):
             return list(self._all()) == list(other._all())
         return NotImplemented if not isinstance(other, Mapping) else dict(self.items()) == other
 
-    __hash__ = None  # type: ignore[assignment]  # like any mapping
-
     def __repr__(self) -> str:
         return repr(dict(self.items()))
 

@@ -105,7 +105,7 @@ def test_a_definition_names_edges_by_number() -> None:
     [
         ({"v": 2}, "this workflow's definition is written in format '2'; this release reads format 1"),
         ({"rules": 2}, "this workflow follows rules 2; this release knows rules 1 to 1"),
-        ({"policies": {"0": {"priority": 1}}}, "got an unexpected keyword argument 'priority'"),
+        ({"policies": {"0": {"colour": 1}}}, "got an unexpected keyword argument 'colour'"),
         ({"policies": {"0": {"trigger": "most"}}}, "trigger 'most' is none of"),
         ({"edges": [[], [7]]}, "IndexError"),
         ({"edges": [[1], [0]]}, "CycleError"),
