@@ -139,14 +139,11 @@ def _storage(shape: str, size: int, given: Given) -> Iterator[Figures]:
     print(f"  replay in one call: {_ns(core, size)} an outcome; from lines of JSON {_ns(text, size)}")
     figures: Figures = {"replay_seconds": core, "replay_text_seconds": text}
     snapshot = snapshot_of(given)
-    if snapshot is None:
-        print("  snapshot: not measured, the codec has none yet")
-    else:
-        print(
-            f"  snapshot: {snapshot.size / size:.2f} bytes a node, written in {snapshot.encode_seconds * 1e3:.2f} ms, "
-            f"read in {snapshot.decode_seconds * 1e3:.2f} ms"
-        )
-        figures |= attrs.asdict(snapshot)
+    print(
+        f"  snapshot: {snapshot.size / size:.2f} bytes a node, written in {snapshot.encode_seconds * 1e3:.2f} ms, "
+        f"read in {snapshot.decode_seconds * 1e3:.2f} ms"
+    )
+    figures |= attrs.asdict(snapshot)
     yield {"shape": shape, "size": size, "what": "storage", **figures}
 
 

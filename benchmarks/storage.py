@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
 
 from attrs import frozen
 
 from benchmarks.contenders import KERNEL_BATCH, Given
 from benchmarks.measuring import seconds
 from dyrygent_core import Attempt, Begin, Graph, Observation, State, Succeeded, advance, codec
+from dyrygent_core.codec.snapshots import Emission
 
-__all__ = ["Snapshot", "replay_seconds", "replay_text_seconds", "snapshot_of"]
-
-_SNAPSHOT_NAMES: Final = (("encode_state", "decode_state"), ("encode_snapshot", "decode_snapshot"))
-"""The codec's functions for snapshots; the first pair that is there is measured."""
+__all__ = ["SnapshotCost", "replay_seconds", "replay_text_seconds", "snapshot_of"]
 
 
 @frozen
-class Snapshot:
+class SnapshotCost:
     """A state half-way, written and read."""
 
     encode_seconds: float
@@ -38,22 +35,21 @@ def replay_text_seconds(given: Given) -> float:
     return seconds(lambda: partial(_read_and_fold, given.graph, [*map(codec.encode_observation, _journal(given))]))
 
 
-def snapshot_of(given: Given) -> Snapshot | None:
-    """Write and read the state in the middle of a walk; None while the codec cannot."""
-    found = next((pair for pair in _SNAPSHOT_NAMES if hasattr(codec, pair[0])), None)
-    if found is None:
-        return None
-    encode, decode = (getattr(codec, name) for name in found)
-    journal = _journal(given)
-    state, _ = advance(given.graph, State.initial(given.graph), journal[: len(journal) // 2])
-    written: list[Any] = []
-    encode_seconds = seconds(lambda: lambda: written.append(encode(state)))
-    decode_seconds = seconds(lambda: lambda: _decoded(decode, given.graph, written[0]))
-    return Snapshot(encode_seconds, decode_seconds, len(written[0]))
-
-
-def _decoded(decode: Callable[..., Any], graph: Graph, data: Any) -> Any:
-    return decode(graph, data)
+def snapshot_of(given: Given) -> SnapshotCost:
+    """Write and read the state in the middle of a walk, with the times of what is in flight."""
+    graph, journal = given.graph, _journal(given)
+    state, _ = advance(graph, State.initial(graph), journal[: len(journal) // 2])
+    snapshot = codec.Snapshot(state, len(journal) // 2, emitted=dict.fromkeys(state.attempts_in_flight, Emission(1, 1)))
+    written = codec.encode_snapshot(snapshot)
+    read = codec.decode_snapshot(
+        written, graph
+    )  # from here on the graph knows its fingerprint, as in a running process
+    assert read.state == state
+    return SnapshotCost(
+        seconds(lambda: partial(codec.encode_snapshot, snapshot)),
+        seconds(lambda: partial(codec.decode_snapshot, written, graph)),
+        len(written),
+    )
 
 
 def _journal(given: Given) -> list[Observation]:
