@@ -146,7 +146,7 @@ class _Record:
         if (outcome := passed.counted_outcome) is not None:
             self._end(outcome)
         for number, was, status in changed(passed):
-            if was not in _ON_ITS_WAY:
+            if was not in _ON_ITS_WAY and status is not Status.WAITING:
                 self.ready[number] = self.now
             if status.is_final:
                 self.ended[number] = self.now

@@ -74,8 +74,10 @@ def test_a_path_divides_the_time(observed: Observed) -> None:
     """Each step takes up where the one before it ended, and its parts are all of its time."""
     graph, history = observed
     now_ms = _last_ms(graph, history)
+    state = states(graph, history)[-1]
     for node in (None, *graph.numbers):
         path = critical_path(graph, entries_of(history), node)
+        assert node is None or not path or state.status(node) is path[-1].status is not Status.WAITING
         for before, after in pairwise(path):
             assert before.ended_ms == after.ready_ms
             assert _is_before(graph, before, after)

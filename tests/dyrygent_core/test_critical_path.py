@@ -183,6 +183,7 @@ def test_only_the_newest_round_counts() -> None:
         ("c", 9_500, 1),
     ]
     assert names(graph, facts, "a") == []
+    assert names(graph, facts[:4], "c") == []
 
 
 def test_an_unknown_node_is_refused() -> None:
