@@ -223,12 +223,18 @@ def _outcome(step: Step, fact: Outcome) -> bool:
 
 
 def _succeeded(step: Step, node: int, fact: Succeeded) -> None:
+    edges = tuple(step.edges(node))
+    if fact.branches is not None and not step.can_take(fact.branches, edges):
+        failed = Failed(fact.attempt, is_final=True)
+        code = _judge(step, node, failed, step.tries_of(node))
+        assert isinstance(code, Status)
+        step.settle(node, code, edges)
+        return
     if fact.sizes:
         step.sizes = step.sizes.put(node, fact.sizes)
-    if fact.branches is None:
-        step.settle(node, Status.SUCCEEDED)
-    else:
-        step.choose(node, fact.branches)
+    if fact.branches is not None:
+        step.branches = step.branches.put(node, fact.branches)
+    step.settle(node, Status.SUCCEEDED, edges)
 
 
 def _instance_outcome(step: Step, node: int, fact: Outcome) -> bool:
@@ -241,7 +247,10 @@ def _instance_outcome(step: Step, node: int, fact: Outcome) -> bool:
         return False
     step.in_flight -= 1
     band.in_flight -= 1
-    verdict = _judge(step, node, fact, tries)
+    if isinstance(fact, Succeeded) and fact.branches is not None:  # an instance cannot choose
+        verdict = _judge(step, node, Failed(fact.attempt, is_final=True), tries)
+    else:
+        verdict = _judge(step, node, fact, tries)
     if not isinstance(verdict, Tries):
         band.cells.write(index, verdict)
         band.left -= 1
@@ -262,19 +271,7 @@ def _instance_outcome(step: Step, node: int, fact: Outcome) -> bool:
 
 def _judge(step: Step, node: int, fact: Outcome, tries: Tries) -> Status | Tries:
     flags = step.flags
-    if isinstance(fact, Succeeded) and fact.branches is not None and not _can_take(step, node, fact.branches):
-        fact = Failed(fact.attempt, is_final=True, at_ms=fact.at_ms)
     return judge(step.graph.nodes[node], fact, tries, is_ending=flags.is_ending, is_to_skip=node in flags.skips)
-
-
-def _can_take(step: Step, node: int, branches: Sequence[str]) -> bool:
-    """Tell whether these are direct dependents of a node that may choose among them."""
-    graph = step.graph
-    own = graph.nodes[node].id
-    named = [graph.numbers.get(name) for name in branches]
-    return node not in graph.mapped and all(
-        number is not None and any(edge.node == own for edge in graph.nodes[number].depends_on) for number in named
-    )
 
 
 _TRANSITIONS: Final[Mapping[type[Any], Callable[[Step, Any], bool]]] = {

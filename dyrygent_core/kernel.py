@@ -135,7 +135,9 @@ def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa:
     return make_state(graph, tuple(pages), in_flight, side), runnable
 
 
-def succeed_all(state: State, nodes: Sequence[int]) -> tuple[State, list[int]] | None:  # noqa: C901  # a hot loop
+def succeed_all(  # noqa: C901, PLR0912  # a hot loop
+    state: State, nodes: Sequence[int]
+) -> tuple[State, list[int]] | None:
     """Let the attempts of these nodes succeed, one after the other; nodes not in flight are passed over.
 
     Gives the state after them and the nodes that may run, in the order of what caused them and then ascending.
@@ -163,6 +165,7 @@ def succeed_all(state: State, nodes: Sequence[int]) -> tuple[State, list[int]] |
             blocks = spread(graph, cells, blocks, edges, EFFECTS[_SUCCEEDED], caused)
             runnable += sorted(caused)
             continue
+        before, is_sorted = len(runnable), True
         for below in successors[node]:
             cell = page[below]
             if cell == _CLEAN_LAST and not (blocks and below in blocks):
@@ -172,6 +175,9 @@ def succeed_all(state: State, nodes: Sequence[int]) -> tuple[State, list[int]] |
                 page[below] = cell - 1
             elif cell < FIRST_CODE:
                 blocks = spread(graph, cells, blocks, ((below, _HOLDS),), EFFECTS[_SUCCEEDED], runnable)
+                is_sorted = False
+        if not is_sorted:
+            runnable[before:] = sorted(runnable[before:])
     if not succeeded:
         return state, runnable
     in_flight = state.in_flight - succeeded + len(runnable)

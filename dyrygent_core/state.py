@@ -322,7 +322,7 @@ class Progress:
     failed: int
 
 
-class StatusView(Mapping[str, Status]):
+class StatusView(Mapping[str, Status]):  # noqa: PLW1641  # like any mapping, it has no hash
     """The statuses of one state by node id, looked up when they are asked for."""
 
     __slots__ = ("_state",)

@@ -52,6 +52,7 @@ class Step:
         self.bands_to_go: set[int] = set()
         """Mapped nodes with instances that may run."""
         self.emitted: list[Attempt] = []
+        self._taken: dict[int, frozenset[str]] = {}
         self.has_changed = False
 
     def freeze(self) -> State:
@@ -117,8 +118,8 @@ class Step:
         self.cells.write(node, _SCHEDULED)
         self.runnable.append(node)
 
-    def settle(self, node: int, code: int) -> None:
-        """Make a node final, and every node that this decides."""
+    def settle(self, node: int, code: int, edges: Iterable[tuple[int, int]] | None = None) -> None:
+        """Make a node final, and every node that this decides; `edges` are its own, where they were read already."""
         if code == Status.FAILED and self.graph.nodes[node].allow_failure:
             code = ALLOWED
         self.cells.write(node, code)
@@ -126,21 +127,29 @@ class Step:
             if not self.flags.is_ending:
                 self.end(is_failing_fast=True)
             return
-        self.decide(zip(self.graph.successors[node], self.graph.rows[node], strict=True), code)
+        edges = self.edges(node) if edges is None else edges
+        if code == Status.SUCCEEDED and node in self.branches:
+            for edge in edges:
+                self.decide((edge,), self.code_toward(node, edge[0]))
+        else:
+            self.decide(edges, code)
 
-    def choose(self, node: int, branches: tuple[str, ...]) -> None:
-        """Make a node SUCCEEDED that took some branches: to its other dependents it counts as SKIPPED."""
-        self.branches = self.branches.put(node, branches)
-        self.cells.write(node, Status.SUCCEEDED)
-        for edge in zip(self.graph.successors[node], self.graph.rows[node], strict=True):
-            self.decide((edge,), self.code_toward(node, edge[0]))
+    def edges(self, node: int) -> Iterable[tuple[int, int]]:
+        """Give the nodes that wait for a node, each with the row of its edge."""
+        return zip(self.graph.successors[node], self.graph.rows[node], strict=True)
+
+    def can_take(self, branches: Iterable[str], edges: Iterable[tuple[int, int]]) -> bool:
+        """Tell whether these are among the nodes at the other ends of a node's edges."""
+        return {self.graph.numbers.get(name) for name in branches} <= {below for below, _ in edges}
 
     def code_toward(self, node: int, below: int) -> int:
         """Give as what a final node counts to one of its dependents."""
-        branches = self.branches.get(node)
-        if branches is not None and self.graph.nodes[below].id not in branches:
-            return Status.SKIPPED
-        return self.cells.code(node)
+        if (branches := self.branches.get(node)) is None:
+            return self.cells.code(node)
+        taken = self._taken.get(node)
+        if taken is None:
+            taken = self._taken[node] = frozenset(branches)
+        return Status.SUCCEEDED if self.graph.nodes[below].id in taken else Status.SKIPPED
 
     def decide(self, edges: Iterable[tuple[int, int]], code: int) -> None:
         """Decide edges out of a node with this final code, and what follows from that."""
