@@ -15,6 +15,7 @@ from celery.exceptions import Ignore, Reject
 from redis import Redis
 
 from celery_dyrygent import register_workflow_processor
+from dyrygent_core import SkipNode, Take
 from dyrygent_runtime import Settings
 
 REDIS_URL = os.environ.get("DYRYGENT_TEST_APP_REDIS", "redis://127.0.0.1:1/0")
@@ -108,3 +109,38 @@ def overruns() -> None:
 @task()
 def unwritable() -> object:
     return object()
+
+
+@task()
+def spread(count: int) -> list[int]:
+    return list(range(count))
+
+
+@task()
+def choose(value: object, branches: list[str]) -> Take:
+    return Take(value, branches)
+
+
+@task()
+def even(x: int) -> int:
+    if x % 2:
+        message = f"{x} is odd"
+        raise SkipNode(message)
+    return x
+
+
+@task()
+def fail_until(key: str, *_: object) -> str:
+    """Fail until a key exists."""
+    with Redis.from_url(REDIS_URL) as redis:
+        if not redis.exists(key):
+            raise ValueError(key)
+    return key
+
+
+@task()
+def note(key: str, value: object) -> object:
+    """Leave a trace under a key."""
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.set(key, repr(value))
+    return value

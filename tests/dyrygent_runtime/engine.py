@@ -15,7 +15,7 @@ class ManualEngine:
     """An adapter whose engine is the test.
 
     `sent`: all dispatches, in order. `known`: what `lookup` finds. `refused`: targets that are refused for good.
-    `is_down`: dispatch raises after `sends_before_down` further sends.
+    `is_down`: dispatch raises. `is_deaf`: lookup does.
     """
 
     def __init__(self) -> None:
@@ -26,6 +26,7 @@ class ManualEngine:
         self.handed_over: list[tuple[WorkflowKey, int, int]] = []
         self.takes_over = False
         self.is_down = False
+        self.is_deaf = False
         self.published: list[WorkflowOutcome] = []
         self.conductor: Conductor = None  # type: ignore[assignment]  # the fixture sets it
 
@@ -45,6 +46,9 @@ class ManualEngine:
         return tuple(refusals)
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
+        if self.is_deaf:
+            message = "the engine cannot be asked"
+            raise AdapterUnavailableError(message)
         return {it.attempt: self.known[it.attempt] for it in submissions if it.attempt in self.known}
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
