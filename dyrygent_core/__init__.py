@@ -8,6 +8,7 @@ Nothing here does I/O, reads a clock, draws a random number, logs or starts a th
 from dyrygent_core.advance import advance
 from dyrygent_core.calls import Call, call
 from dyrygent_core.control import SkipNode, Take
+from dyrygent_core.critical_path import PathStep, critical_path
 from dyrygent_core.errors import (
     CycleError,
     DuplicateNodeError,
@@ -21,6 +22,7 @@ from dyrygent_core.errors import (
     WorkflowExistsError,
     WorkflowFailedError,
 )
+from dyrygent_core.explain import explain
 from dyrygent_core.graph import Graph, Mode
 from dyrygent_core.nodes import Each, Edge, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.observations import (
@@ -47,6 +49,7 @@ from dyrygent_core.refs import ResultRef
 from dyrygent_core.rules import Condition, Trigger
 from dyrygent_core.state import Progress, State
 from dyrygent_core.statuses import Status, WorkflowState
+from dyrygent_core.story import story
 from dyrygent_core.wiring import NodeHandle
 from dyrygent_core.workflow import Definition, Workflow
 
@@ -76,6 +79,7 @@ __all__ = [
     "Observation",
     "OnLoss",
     "Outcome",
+    "PathStep",
     "PauseRequested",
     "Progress",
     "Ran",
@@ -103,4 +107,7 @@ __all__ = [
     "WorkflowState",
     "advance",
     "call",
+    "critical_path",
+    "explain",
+    "story",
 ]
