@@ -140,4 +140,9 @@ def _read_node(node_id: str, edges: list[Edge], policy: Mapping[str, Any], ids: 
     rest = dict(policy)
     retry = RetryPolicy(**rest.pop("retry", {}))
     each = rest.pop("each", None)
-    return Node(node_id, edges, retry=retry, each=None if each is None else Each(ids[each[0]], tuple(each[1])), **rest)
+    return Node(node_id, edges, retry=retry, each=None if each is None else _read_each(each, ids), **rest)
+
+
+def _read_each(each: list[Any], ids: Sequence[str]) -> Each:
+    number: int = each[0]
+    return Each(ids[number], each[1])
