@@ -19,7 +19,8 @@ No clock, no chance, no I/O: retry delays are counted from the time that the jou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from attrs import evolve
@@ -27,7 +28,7 @@ from attrs import evolve
 from dyrygent_core.cells import DELAYED, is_final
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
-from dyrygent_core.kernel import succeed, succeed_all
+from dyrygent_core.kernel import succeed, succeed_all, succeed_each
 from dyrygent_core.observations import (
     Attempt,
     Begin,
@@ -78,8 +79,10 @@ def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> 
     if (known := _succeed(state, facts)) is not None:
         return known
     step = Step(state, writes=len(facts))
-    for fact in facts:
-        if _transition(fact)(step, fact):
+    rest = iter(facts)
+    for fact in rest:
+        left = _succeed_each(step, fact, rest) if type(fact) is Succeeded and step.is_swift else fact
+        if left is not None and _transition(left)(step, left):
             step.has_changed = True
             release(step)
     return step.freeze(), tuple(step.emitted)
@@ -103,6 +106,42 @@ def _succeed(state: State, facts: Sequence[Observation]) -> tuple[State, tuple[A
     if done is None:
         return None
     return done[0], tuple(map(state.graph.first_attempt, done[1]))
+
+
+def _succeed_each(step: Step, first: Succeeded, rest: Iterator[Observation]) -> Observation | None:
+    """Take the short way through as many successes as follow each other; give the first fact that it does not take."""
+    emitted: list[int] = []
+    other: list[Observation] = []
+    in_flight = step.in_flight
+    step.blocks, step.in_flight, step.runnable = succeed_each(
+        step.graph, step.cells, step.blocks, in_flight, _plain_successes(step, first, rest, other), emitted
+    )
+    step.emitted += map(step.attempt if step.tries else step.graph.first_attempt, emitted)
+    if emitted or step.runnable or step.in_flight != in_flight:
+        step.has_changed = True
+        release(step)
+    return other[0] if other else None
+
+
+def _plain_successes(
+    step: Step, first: Succeeded, rest: Iterator[Observation], other: list[Observation]
+) -> Iterator[int]:
+    """Give the nodes of successes that may be taken together; leave in `other` the first fact that may not be."""
+    numbers, mapped, has_tries = step.graph.numbers, step.graph.mapped, bool(step.tries)
+    for fact in chain((first,), rest):
+        if type(fact) is Succeeded and not fact.sizes and fact.branches is None:
+            attempt = fact.attempt
+            node = numbers.get(attempt.node)
+            if (
+                node is not None
+                and not attempt.index
+                and attempt.number == (step.tries_of(node).number if has_tries else 1)
+                and node not in mapped
+            ):
+                yield node
+                continue
+        other.append(fact)
+        return
 
 
 # Transitions of the whole

@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from dyrygent_core.errors import UsageError, quoted
+from dyrygent_core.checks import shown
+from dyrygent_core.errors import UsageError
 from dyrygent_core.refs import Reference, detach
 
 __all__ = ["Call", "Template", "call", "check_target"]
@@ -36,7 +37,7 @@ class Call:
     `inputs` holds `{"args": […], "kwargs": {…}}` with the references taken out.
     """
 
-    target: str
+    target: str = field(validator=lambda _, __, value: check_target(value))
     inputs: Template = field(factory=lambda: Template({"args": [], "kwargs": {}}))
     options: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
 
@@ -51,12 +52,11 @@ def call(target: str, /, *args: Any, **kwargs: Any) -> Call:  # payloads
     References to results may stand anywhere in the arguments, inside lists and dicts too.
     Raises `UsageError` for an empty name, and as `refs.detach` does.
     """
-    check_target(target)
     return Call(target, Template.of({"args": list(args), "kwargs": kwargs}))
 
 
 def check_target(target: object) -> None:
     """Raise `UsageError` unless this can be a target's name."""
     if not isinstance(target, str) or not target:
-        message = f"a call names its target by a non-empty str, not {quoted(repr(target))}"
+        message = f"a call names its target by a non-empty str, not {shown(target)}"
         raise UsageError(message)

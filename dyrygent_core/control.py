@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from dyrygent_core.errors import UsageError
+from dyrygent_core.checks import check_id, items_of
+from dyrygent_core.nodes import MAX_NODES
 from dyrygent_core.wiring import NodeHandle
 
 __all__ = ["SkipNode", "Take"]
@@ -25,10 +26,8 @@ class SkipNode(Exception):  # noqa: N818  # control flow, as StopIteration is, a
 
 
 def _ids(branches: Iterable[str | NodeHandle]) -> tuple[str, ...]:
-    if isinstance(branches, str):
-        message = f"branches must be a sequence of ids, not the single id {branches!r}; write [{branches!r}]"
-        raise UsageError(message)
-    return tuple(branch.id if isinstance(branch, NodeHandle) else branch for branch in branches)
+    items = items_of("branches", branches, "ids or nodes", MAX_NODES)
+    return tuple(item.id if isinstance(item, NodeHandle) else check_id(item) for item in items)
 
 
 @frozen
@@ -36,7 +35,7 @@ class Take:
     """Return it from a task to choose which of its direct dependents go on: those that `branches` names.
 
     `value` is the node's result. To every other dependent the node counts as SKIPPED.
-    A name that is no direct dependent fails the node.
+    A name that is no direct dependent fails the node. Raises `UsageError` for branches that are no ids.
     """
 
     value: Any = field(hash=False)

@@ -17,17 +17,15 @@ from typing import Any, Final
 from attrs import frozen
 
 from dyrygent_core import cells
-from dyrygent_core.errors import LimitError, UnknownNodeError, UsageError, quoted
-from dyrygent_core.nodes import Each, Edge, Node, Path, Role, check_whole, named
-from dyrygent_core.observations import Attempt
+from dyrygent_core.checks import check_id, check_whole, items_of, named, shown
+from dyrygent_core.errors import UnknownNodeError, UsageError, quoted
+from dyrygent_core.nodes import MAX_NODES, Each, Edge, Node, Path, Role
+from dyrygent_core.observations import Attempt, first_attempt
 from dyrygent_core.order import in_order
 from dyrygent_core.rules import AND_RULES, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Condition, Effect
 from dyrygent_core.sparse import SparseMap
 
 __all__ = ["MAX_NODES", "Graph", "Mode"]
-
-MAX_NODES: Final = 1_000_000
-"""Most nodes of one graph; the runtime accepts fewer."""
 
 _MOST_SHOWN: Final = 3
 _MOST_PRETTY: Final = 50
@@ -78,15 +76,15 @@ class Graph:
     ranked: tuple[int, ...] | None
     """The nodes in the order of release."""
     is_free: bool
-    """Whether nothing but edges holds a node back: no limit, no priorities, no nodes of the whole workflow."""
+    """Whether nothing but edges holds an ordinary node back: no limit, no priorities."""
     page_bits: int
     page_mask: int
     initial_pages: cells.Pages
     initial_blocks: SparseMap[int]
     _fingerprint: list[str]
     """Made when it is first asked for."""
-    _first_attempts: list[Attempt | None]
-    """Made when they are first asked for, and then shared: most attempts are first ones."""
+    wide: frozenset[int]
+    """The nodes with more dependencies than a cell can count, so that they have blocks to begin with."""
 
     def __init__(
         self,
@@ -96,10 +94,7 @@ class Graph:
         mode: Mode | str = Mode.RUN_INDEPENDENT,
         deadline_ms: int | None = None,
     ) -> None:
-        declared = tuple(nodes)
-        if len(declared) > MAX_NODES:
-            message = f"a graph has at most {MAX_NODES:,} nodes, this one {len(declared):,}; split the workflow"
-            raise LimitError(message)
+        declared = _declared(nodes)
         for name, value in (("max_in_flight", max_in_flight), ("deadline_ms", deadline_ms)):
             if value is not None:
                 check_whole(name, value, 1)
@@ -129,13 +124,13 @@ class Graph:
             mapped=_sources(ordered, parents),
             ranks=ranks,
             ranked=ranked,
-            is_free=max_in_flight is None and ranks is None and first_finalizer == len(ordered),
+            is_free=max_in_flight is None and ranks is None,
             page_bits=cells.page_bits(len(ordered)),
             page_mask=(1 << cells.page_bits(len(ordered))) - 1,
             initial_pages=pages,
             initial_blocks=SparseMap[int].of(blocks),
             fingerprint=[],
-            first_attempts=[None] * len(ordered),
+            wide=frozenset(blocks),
         )
 
     def __len__(self) -> int:
@@ -176,15 +171,12 @@ class Graph:
         """Return the topological number of the node with this id; raises `UnknownNodeError`."""
         try:
             return self.numbers[node_id]
-        except KeyError:
-            raise UnknownNodeError(node_id, known=self.numbers) from None
+        except (KeyError, TypeError):
+            raise UnknownNodeError(check_id(node_id), known=self.numbers) from None
 
     def first_attempt(self, number: int) -> Attempt:
         """Return attempt 1 of the node with this number."""
-        attempt = self._first_attempts[number]
-        if attempt is None:
-            attempt = self._first_attempts[number] = Attempt(self.nodes[number].id)
-        return attempt
+        return first_attempt(self.nodes[number].id)
 
     @property
     def fingerprint(self) -> str:
@@ -227,6 +219,18 @@ class Source:
 
     node: int
     size: int | None
+
+
+def _declared(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    if isinstance(nodes, Node):
+        message = f"a graph is made of a sequence of nodes, not of one; write [{nodes!r}]"
+        raise UsageError(message)
+    declared = items_of("a graph", nodes, "nodes", MAX_NODES, "; split the workflow")
+    odd = [node for node in declared if not isinstance(node, Node)]
+    if odd:
+        message = f"a graph is made of nodes such as Node('load'), not of {type(odd[0]).__name__}: {shown(odd[0])}"
+        raise UsageError(message)
+    return declared
 
 
 def _measured(nodes: Sequence[Node], successors: Sequence[Sequence[int]], number: int) -> tuple[Path, ...]:

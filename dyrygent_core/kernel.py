@@ -20,7 +20,7 @@ from dyrygent_core.sparse import SparseMap
 from dyrygent_core.state import State, is_quiet, make_state
 from dyrygent_core.statuses import Status
 
-__all__ = ["EFFECTS", "spread", "succeed", "succeed_all"]
+__all__ = ["EFFECTS", "spread", "succeed", "succeed_all", "succeed_each"]
 
 _WAITS: Final = int(Status.WAITING)
 _TAINT: Final = 1
@@ -46,6 +46,7 @@ _CLEAN_LAST: Final = 1
 _TAINTED_LAST: Final = BLOCK + 1
 _HOLDS: Final = ROWS.index(Condition.DONE)
 """A row on which success only counts down, as on every edge out of a plain node."""
+_ON_SUCCESS: Final = EFFECTS[_SUCCEEDED]
 
 Edges = Iterable[tuple[int, int]]
 """Waiting nodes, each with the row of the edge to it."""
@@ -90,7 +91,7 @@ def spread(  # noqa: C901, PLR0917  # a hot loop: one call for each decided node
         edges, effects = todo.pop()
 
 
-def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa: C901  # a hot loop
+def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa: C901, PLR0911  # a hot loop
     """Let the attempt of a plain node in flight succeed; give the state after it and the nodes that may run, ascending.
 
     None, and nothing is done, where more than counting down has to be done, or the node is not in flight.
@@ -99,9 +100,11 @@ def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa:
     side = state.side
     if not graph.is_plain[node] or not graph.is_free or side.held is not None or side.flags.is_paused:
         return None
+    if len(state.pages) == 1:
+        return _succeed_in_one_page(state, node)
     bits = graph.page_bits
     mask = graph.page_mask
-    blocks = side.blocks
+    wide = graph.wide
     pages: list[Any] = list(state.pages)  # bytes, and bytearrays where it is written to
     at = node >> bits
     page = pages[at] = bytearray(pages[at])
@@ -119,7 +122,7 @@ def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa:
             page = pages[at]
         cell = page[below & mask]
         if cell == _CLEAN_LAST:
-            if blocks and below in blocks:
+            if below in wide and side.blocks.get(below):
                 return None
             page[below & mask] = _SCHEDULED
             runnable.append(below)
@@ -135,9 +138,79 @@ def succeed(state: State, node: int) -> tuple[State, list[int]] | None:  # noqa:
     return make_state(graph, tuple(pages), in_flight, side), runnable
 
 
-def succeed_all(  # noqa: C901, PLR0912  # a hot loop
-    state: State, nodes: Sequence[int]
-) -> tuple[State, list[int]] | None:
+def _succeed_in_one_page(state: State, node: int) -> tuple[State, list[int]] | None:
+    """Do the same without the arithmetic of pages, which is a third of it."""
+    graph = state.graph
+    page = bytearray(state.pages[0])
+    if page[node] != _SCHEDULED:
+        return None
+    page[node] = _SUCCEEDED
+    wide = graph.wide
+    runnable: list[int] = []
+    for below in graph.successors[node]:
+        cell = page[below]
+        if cell == _CLEAN_LAST:
+            if below in wide and state.side.blocks.get(below):
+                return None
+            page[below] = _SCHEDULED
+            runnable.append(below)
+        elif cell <= BLOCK:
+            page[below] = cell - 1
+        elif cell < FIRST_CODE:
+            return None
+    in_flight = state.in_flight - 1 + len(runnable)
+    if not in_flight:
+        return None
+    return make_state(graph, (bytes(page),), in_flight, state.side), runnable
+
+
+def succeed_each(  # noqa: C901, PLR0917  # a hot loop
+    graph: Graph, cells: Cells, blocks: SparseMap[int], in_flight: int, nodes: Iterable[int], emitted: list[int]
+) -> tuple[SparseMap[int], int, list[int]]:
+    """Let the attempts of these nodes succeed, one after the other, all cells being in one page.
+
+    Nodes that may run are in flight from then on, and added to `emitted`: in the order of what caused them, and then
+    ascending. Nodes not in flight are passed over. Stops after a success that ends all that is in flight, or that may
+    have let mapped nodes run. Gives the blocks that are left, how many attempts are in flight, and the nodes that the
+    last success let run, if it is for others to put them in flight.
+    """
+    page = cells.page(0)
+    is_plain, successors, rows, wide = graph.is_plain, graph.successors, graph.rows, graph.wide
+    emit = emitted.append
+    start = len(emitted)
+    for node in nodes:
+        if page[node] != _SCHEDULED:
+            continue
+        page[node] = _SUCCEEDED
+        is_odd = not is_plain[node]
+        if is_odd:
+            blocks = spread(graph, cells, blocks, zip(successors[node], rows[node], strict=True), _ON_SUCCESS, emitted)
+        else:
+            for below in successors[node]:
+                cell = page[below]
+                if cell == _CLEAN_LAST and below not in wide:
+                    page[below] = _SCHEDULED
+                    emit(below)
+                elif _CLEAN_LAST < cell <= BLOCK:
+                    page[below] = cell - 1
+                elif cell < FIRST_CODE:
+                    blocks = spread(graph, cells, blocks, ((below, _HOLDS),), _ON_SUCCESS, emitted)
+                    is_odd = True
+        end = len(emitted)
+        if is_odd and graph.mapped:
+            late = emitted[start:]
+            del emitted[start:]
+            return blocks, in_flight - 1, late
+        if is_odd and end > start + 1:
+            emitted[start:] = sorted(emitted[start:])
+        in_flight += end - start - 1
+        start = end
+        if not in_flight:
+            break
+    return blocks, in_flight, []
+
+
+def succeed_all(state: State, nodes: Sequence[int]) -> tuple[State, list[int]] | None:
     """Let the attempts of these nodes succeed, one after the other; nodes not in flight are passed over.
 
     Gives the state after them and the nodes that may run, in the order of what caused them and then ascending.
@@ -145,44 +218,17 @@ def succeed_all(  # noqa: C901, PLR0912  # a hot loop
     where these are too few for all cells to be copied.
     """
     graph, side = state.graph, state.side
-    if not graph.is_free or graph.mapped or side.held is not None or side.flags.is_paused:
+    if not graph.is_free or graph.mapped or graph.finalizers or side.held is not None or side.flags.is_paused:
         return None
     cells = Cells(state.pages, graph.page_bits, writes=len(nodes))
     if len(cells.pages) > 1:
         return None
-    page = cells.page(0)
-    is_plain, successors, blocks = graph.is_plain, graph.successors, side.blocks
-    runnable: list[int] = []
-    succeeded = 0
-    for node in nodes:
-        if page[node] != _SCHEDULED:
-            continue
-        page[node] = _SUCCEEDED
-        succeeded += 1
-        if not is_plain[node]:
-            caused: list[int] = []
-            edges = zip(successors[node], graph.rows[node], strict=True)
-            blocks = spread(graph, cells, blocks, edges, EFFECTS[_SUCCEEDED], caused)
-            runnable += sorted(caused)
-            continue
-        before, is_sorted = len(runnable), True
-        for below in successors[node]:
-            cell = page[below]
-            if cell == _CLEAN_LAST and not (blocks and below in blocks):
-                page[below] = _SCHEDULED
-                runnable.append(below)
-            elif _CLEAN_LAST < cell <= BLOCK:
-                page[below] = cell - 1
-            elif cell < FIRST_CODE:
-                blocks = spread(graph, cells, blocks, ((below, _HOLDS),), EFFECTS[_SUCCEEDED], runnable)
-                is_sorted = False
-        if not is_sorted:
-            runnable[before:] = sorted(runnable[before:])
-    if not succeeded:
-        return state, runnable
-    in_flight = state.in_flight - succeeded + len(runnable)
+    emitted: list[int] = []
+    blocks, in_flight, _ = succeed_each(graph, cells, side.blocks, state.in_flight, nodes, emitted)
+    if not emitted and in_flight == state.in_flight:
+        return state, emitted
     if blocks is not side.blocks:
         side = evolve(side, blocks=blocks)
     if is_quiet(in_flight, side):
         side = evolve(side, flags=evolve(side.flags, is_work_over=True))
-    return make_state(graph, cells.freeze(), in_flight, side), runnable
+    return make_state(graph, cells.freeze(), in_flight, side), emitted

@@ -7,26 +7,25 @@ decided in `graph`; what a node runs is no business of theirs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import attrs
 from attrs import field, frozen
-from attrs.validators import instance_of, optional
+from attrs.validators import optional
 
+from dyrygent_core.checks import MAX_WHOLE, check_id, instance, is_key, items_of, named, number, shown, whole
 from dyrygent_core.errors import UsageError, quoted
+from dyrygent_core.refs import MAX_NESTING
 from dyrygent_core.rules import AND_RULES, Condition, Row, Trigger
 
-__all__ = ["MAX_ID_CHARACTERS", "MAX_WIDTH", "Each", "Edge", "Node", "OnLoss", "Path", "RetryPolicy", "Role"]
+__all__ = ["MAX_NODES", "MAX_WIDTH", "Each", "Edge", "Node", "OnLoss", "Path", "RetryPolicy", "Role"]
 
 MAX_WIDTH: Final = 100_000
 """Most instances of one mapped node."""
-MAX_ID_CHARACTERS: Final = 255
-MAX_WHOLE: Final = 2**53 - 1
-"""Largest whole number in a policy: the largest that every reader of JSON keeps exactly (RFC 8259, section 6)."""
-
-_Member = TypeVar("_Member", bound=Enum)
+MAX_NODES: Final = 1_000_000
+"""Most nodes of one graph, and so most dependencies of one node; the runtime accepts fewer."""
 
 
 class OnLoss(Enum):
@@ -45,65 +44,6 @@ class Role(Enum):
     ON_SUCCESS = "on_success"
 
 
-def named(kind: type[_Member], what: str, value: _Member | str) -> _Member:
-    if isinstance(value, kind):
-        return value
-    try:
-        return kind(value)
-    except ValueError:
-        names = ", ".join(repr(member.value) for member in kind)
-        message = f"{what} {value!r} is none of {names}"
-        raise UsageError(message) from None
-
-
-def check_id(value: object) -> str:
-    """Return `value` if it may be an id: 1 to 255 characters of any text but NUL and lone surrogates.
-
-    Raises `UsageError` otherwise. PostgreSQL cannot store the one, UTF-8 cannot write the other.
-    """
-    if not isinstance(value, str):
-        message = f"an id must be a str, not {type(value).__name__}: {quoted(repr(value))}"
-        raise UsageError(message)
-    if not 1 <= len(value) <= MAX_ID_CHARACTERS:
-        message = f"an id must have 1 to {MAX_ID_CHARACTERS} characters; {quoted(value)} has {len(value)}"
-        raise UsageError(message)
-    if "\0" in value or not _is_utf_8(value):
-        message = f"an id must not contain NUL or a lone surrogate: {quoted(value)}"
-        raise UsageError(message)
-    return value
-
-
-def _is_utf_8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def check_whole(what: str, value: object, least: int) -> None:
-    """Raise `UsageError` unless `value` is a whole number from `least` to `MAX_WHOLE`."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        message = f"{what} must be a whole number, not {type(value).__name__}"
-        raise UsageError(message)
-    if value > MAX_WHOLE:
-        message = f"{what} must be at most {MAX_WHOLE}"
-        raise UsageError(message)
-    if value < least:
-        message = f"{what} must be at least {least}, not {max(value, -MAX_WHOLE)}"
-        raise UsageError(message)
-
-
-def _whole(least: int) -> Callable[[object, attrs.Attribute[int], object], None]:
-    return lambda _, attribute, value: check_whole(attribute.name, value, least)
-
-
-def _check_factor(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int | float) or not 1 <= value <= MAX_WHOLE:  # which NaN is not either
-        message = f"{attribute.name} must be a number from 1 to {MAX_WHOLE}"
-        raise UsageError(message)
-
-
 def _condition(value: Condition | str | None) -> Condition | None:
     return None if value is None else named(Condition, "condition", value)
 
@@ -116,24 +56,13 @@ def _on_loss(value: OnLoss | str) -> OnLoss:
     return named(OnLoss, "on_loss", value)
 
 
-def _optional_whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is not None:
-        check_whole(attribute.name, value, 1)
-
-
-def _check_share(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, int | float) or not 0 <= value <= 1:  # which NaN is not either
-        message = f"{attribute.name} must be a number from 0 to 1"
-        raise UsageError(message)
-
-
 def _role(value: Role | str) -> Role:
     return named(Role, "role", value)
 
 
 def _check_text(_: object, __: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
-        message = f"a dependency is named by its id, not by a value of type {type(value).__name__}"
+        message = f"a dependency is named by its id, not by a value of type {type(value).__name__}: {shown(value)}"
         raise UsageError(message)
 
 
@@ -153,10 +82,10 @@ class RetryPolicy:
     come back together.
     """
 
-    delay_ms: int = field(default=0, validator=_whole(0))
-    factor: float = field(default=2.0, validator=_check_factor)
-    max_delay_ms: int = field(default=3_600_000, validator=_whole(0))
-    jitter: float = field(default=0.0, validator=_check_share)
+    delay_ms: int = field(default=0, validator=whole(0))
+    factor: float = field(default=2.0, validator=number(1, MAX_WHOLE))
+    max_delay_ms: int = field(default=3_600_000, validator=whole(0))
+    jitter: float = field(default=0.0, validator=number(0, 1))
 
     def delay_after_ms(self, failures: int, chance: float = 0.0) -> int:
         """Give the delay after so many failures (one or more), in whole milliseconds; `chance` is from 0 to 1."""
@@ -174,7 +103,12 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 def _path(value: Iterable[str | int]) -> Path:
-    return tuple(value)
+    path = items_of("path", value, "keys", MAX_NESTING)
+    odd = [key for key in path if not is_key(key)]
+    if odd:
+        message = f"a path has keys that are str and indexes that are int, not {type(odd[0]).__name__}: {shown(odd[0])}"
+        raise UsageError(message)
+    return path
 
 
 @frozen
@@ -190,10 +124,13 @@ def _each(value: Each | str | None) -> Each | None:
 
 
 def _edges(value: Iterable[str | Edge]) -> tuple[Edge, ...]:
-    if isinstance(value, str):
-        message = f"depends_on must be a sequence of ids, not the single id {quoted(value)}; write ({value!r},)"
-        raise UsageError(message)
-    return tuple(edge if isinstance(edge, Edge) else Edge(edge) for edge in value)
+    items = items_of("depends_on", value, "ids or edges", MAX_NODES)
+    return tuple(item if isinstance(item, Edge) else Edge(item) for item in items)
+
+
+_IS_BOOL: Final = instance(bool, "True or False")
+_IS_POLICY: Final = instance(RetryPolicy, "a RetryPolicy(delay_ms, …)")
+_IS_EACH: Final = instance(Each, "an id or Each(id, path)")
 
 
 @frozen(repr=False)
@@ -216,14 +153,14 @@ class Node:
     id: str = field(converter=check_id)
     depends_on: tuple[Edge, ...] = field(default=(), converter=_edges)
     trigger: Trigger = field(default=Trigger.ALL_SUCCESS, converter=_trigger, kw_only=True)
-    allow_failure: bool = field(default=False, kw_only=True)
-    max_attempts: int = field(default=1, validator=_whole(1), kw_only=True)
-    retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy), kw_only=True)
+    allow_failure: bool = field(default=False, validator=_IS_BOOL, kw_only=True)
+    max_attempts: int = field(default=1, validator=whole(1), kw_only=True)
+    retry: RetryPolicy = field(default=RetryPolicy(), validator=_IS_POLICY, kw_only=True)
     on_loss: OnLoss = field(default=OnLoss.RETRY, converter=_on_loss, kw_only=True)
-    max_losses: int = field(default=3, validator=_whole(1), kw_only=True)
-    timeout_ms: int | None = field(default=None, validator=_optional_whole, kw_only=True)
-    priority: int = field(default=0, validator=_whole(-MAX_WHOLE), kw_only=True)
-    each: Each | None = field(default=None, converter=_each, validator=optional(instance_of(Each)), kw_only=True)
+    max_losses: int = field(default=3, validator=whole(1), kw_only=True)
+    timeout_ms: int | None = field(default=None, validator=optional(whole(1)), kw_only=True)
+    priority: int = field(default=0, validator=whole(-MAX_WHOLE), kw_only=True)
+    each: Each | None = field(default=None, converter=_each, validator=optional(_IS_EACH), kw_only=True)
     role: Role = field(default=Role.NODE, converter=_role, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -278,9 +215,10 @@ class Node:
             raise UsageError(message)
         if self.row(edge) is not Condition.SUCCEEDED:
             asked = self.row(edge).value
+            other = ", or give that edge the condition 'succeeded'" if self.trigger in AND_RULES else ""
             message = (
                 f"node {quoted(self.id)} maps over the result of {quoted(each.node)}, so it needs that node's success, "
-                f"but asks for {asked!r}; use the rule 'all_success', or give that edge the condition 'succeeded'"
+                f"but asks for {asked!r}; use the rule 'all_success'{other}"
             )
             raise UsageError(message)
 

@@ -23,7 +23,8 @@ def in_order(declared: Sequence[Node]) -> tuple[tuple[Node, ...], list[list[int]
             if declared[parent].role is not Role.NODE:
                 message = (
                     f"node {quoted(node.id)} waits for {quoted(declared[parent].id)}, which is for the whole workflow "
-                    f"({declared[parent].role.value!r}) and starts after all others; give both the same role"
+                    f"({declared[parent].role.value!r}) and starts after all others; drop that dependency, or make "
+                    f"{quoted(declared[parent].id)} an ordinary node"
                 )
                 raise UsageError(message)
     order = _topological_order(declared, parents)

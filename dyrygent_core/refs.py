@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
+from dyrygent_core.checks import is_key, shown
 from dyrygent_core.errors import LimitError, ResultMissingError, ResultPathError, UsageError, quoted
 
 __all__ = ["ITEM", "NO_DEFAULT", "NO_VALUE", "SUMMARY", "Default", "Key", "Reference", "ResultRef", "detach", "resolve"]
@@ -67,10 +68,10 @@ class ResultRef:
 
     def __getitem__(self, key: Key) -> ResultRef:
         """Pick an item or a key of the result."""
-        if not _is_key(key):
+        if not is_key(key):
             message = (
                 f"the result of {quoted(self.node)} is not known yet, so it can be indexed by str and int only, "
-                f"not by {type(key).__name__}; do the rest in a task"
+                f"not by {type(key).__name__}: {shown(key)}; do the rest in a task"
             )
             raise UsageError(message)
         return evolve(self, path=(*self.path, key))
@@ -95,10 +96,6 @@ class ResultRef:
             )
             raise UsageError(message)
         return evolve(self, fallback=Default(copy))
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str | int) and not isinstance(key, bool)
 
 
 @frozen
@@ -222,7 +219,7 @@ def _check_keys(ref: ResultRef, at: tuple[Any, ...]) -> None:
     odd = next((key for key in at if isinstance(key, _OddKey)), None)
     if odd is not None:
         message = (
-            f"the result of {quoted(ref.node)} stands under the key {quoted(repr(odd.key))}; JSON has str keys only, "
+            f"the result of {quoted(ref.node)} stands under the key {shown(odd.key)}; JSON has str keys only, "
             f"so write that key as a str"
         )
         raise UsageError(message)
@@ -230,7 +227,7 @@ def _check_keys(ref: ResultRef, at: tuple[Any, ...]) -> None:
 
 def _shown(path: Sequence[object]) -> str:
     keys = (key.key if isinstance(key, _OddKey) else key for key in path)
-    return "".join(f"[{quoted(key) if isinstance(key, str) else quoted(repr(key))[1:-1]}]" for key in keys) or "the top"
+    return "".join(f"[{quoted(key) if isinstance(key, str) else shown(key)}]" for key in keys) or "the top"
 
 
 def _kind(value: Any) -> str:  # a payload

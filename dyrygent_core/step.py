@@ -197,6 +197,11 @@ class Step:
                 yield node, ALLOWED if code is Status.FAILED and self.graph.nodes[node].allow_failure else code
 
     @property
+    def is_swift(self) -> bool:
+        """Whether successes can be taken together: only edges hold nodes back, and all cells are in one page."""
+        return self.graph.is_free and self.held is None and len(self.cells.pages) == 1 and not self.flags.is_paused
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing can happen any more."""
         return self.flags.is_work_over and self.is_quiet

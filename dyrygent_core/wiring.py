@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, cast
 from attrs import evolve, frozen
 
 from dyrygent_core.calls import Call, Template
+from dyrygent_core.checks import shown
 from dyrygent_core.errors import UnknownNodeError, UsageError, quoted
 from dyrygent_core.nodes import Each, Edge, Node, Role
 from dyrygent_core.refs import ITEM, SUMMARY, Reference, ResultRef
@@ -76,6 +77,9 @@ def each_of(each: object) -> Each:
     match each:
         case NodeHandle(id=node):
             return Each(node)
+        case ResultRef(node=node) if node in PLACES:
+            message = f"each= maps over a result of a node; {PLACES[node]}"
+            raise UsageError(message)
         case ResultRef(node=node, path=path, fallback=None):
             return Each(node, path)
         case str():
@@ -87,7 +91,10 @@ def each_of(each: object) -> Each:
             )
             raise UsageError(message)
         case _:
-            message = f"each= takes a node or a part of its result, not a value of type {type(each).__name__}"
+            message = (
+                f"each= takes a node or a part of its result, not {type(each).__name__}: {shown(each)}; "
+                f"to map over what is known already, let a node return it"
+            )
             raise UsageError(message)
 
 
@@ -125,6 +132,9 @@ def _edge(item: object) -> Edge:
             return Edge(node_id)
         case str():
             return Edge(item)
+        case ResultRef(node=node_id) if node_id in PLACES:
+            message = f"after= takes nodes; {PLACES[node_id]}"
+            raise UsageError(message)
         case ResultRef(node=node_id):
             message = f"after= takes nodes, not results; write the node {quoted(node_id)} itself"
             raise UsageError(message)

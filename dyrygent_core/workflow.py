@@ -14,9 +14,10 @@ import attrs
 from attrs import field, frozen
 
 from dyrygent_core.calls import Call, Template
+from dyrygent_core.checks import check_id, check_text, check_whole, named
 from dyrygent_core.errors import DuplicateNodeError, UnknownNodeError, UsageError
 from dyrygent_core.graph import Graph, Mode
-from dyrygent_core.nodes import Edge, Node, OnLoss, RetryPolicy, Role, check_id, check_whole
+from dyrygent_core.nodes import Edge, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.refs import ITEM, SUMMARY, Default, Reference, ResultRef
 from dyrygent_core.rules import RULES_VERSION, Condition, Trigger
 from dyrygent_core.wiring import (
@@ -54,7 +55,7 @@ class FinalizerPolicies(TypedDict, total=False):
 
     allow_failure: bool
     max_attempts: int
-    retry: RetryPolicy
+    retry: RetryPolicy | None
     on_loss: OnLoss | str
     max_losses: int
     timeout: timedelta | int | None
@@ -81,8 +82,10 @@ class Workflow:
         `deadline`: a `timedelta`, or milliseconds, from its start. `max_in_flight`: most attempts in flight at a
         time. `mode`: `"fail_fast"` lets nothing more start after the first failure that is not allowed.
 
-        Raises `UsageError` for a deadline below a millisecond, a limit below 1 and an unknown mode.
+        Raises `UsageError` for a name that is no text, a deadline below a millisecond, a limit below 1 and an unknown
+        mode.
         """
+        check_text("a workflow's name", name)
         self.name = name
         self._settings = Graph(
             (), max_in_flight=max_in_flight, mode=mode, deadline_ms=_milliseconds("deadline", deadline)
@@ -131,19 +134,20 @@ class Workflow:
         Raises, and nothing is added: `DuplicateNodeError`; `UsageError` for a reference to a node that may have
         no result when this one runs, unless the reference has a default, and for what `Node` refuses.
         """
+        rule = named(Trigger, "trigger", trigger)
         source = None if each is None else each_of(each)
         what = with_item(what, source)
-        edges = with_referred(edges_of(after), what.inputs.references, trigger)
+        edges = with_referred(edges_of(after), what.inputs.references, rule)
         if source is not None and all(edge.node != source.node for edge in edges):
-            edges = (*edges, Edge(source.node, Condition.SUCCEEDED if trigger in OTHER_AND_RULES else None))
+            edges = (*edges, Edge(source.node, Condition.SUCCEEDED if rule in OTHER_AND_RULES else None))
         return self._add(
             what,
             id,
             depends_on=edges,
-            trigger=trigger,
+            trigger=rule,
             allow_failure=allow_failure,
             max_attempts=max_attempts,
-            retry=retry or RetryPolicy(),
+            retry=RetryPolicy() if retry is None else retry,
             on_loss=on_loss,
             max_losses=max_losses,
             timeout_ms=_milliseconds("timeout", timeout),
@@ -199,9 +203,11 @@ class Workflow:
             )
             raise UsageError(message)
         check_call(what)
-        timeout_ms = _milliseconds("timeout", policies.get("timeout"))
-        rest = {name: value for name, value in policies.items() if name != "timeout"}
-        return self._add(what, given, role=role, timeout_ms=timeout_ms, **rest)
+        fields: dict[str, Any] = {**policies}
+        timeout_ms = _milliseconds("timeout", fields.pop("timeout", None))
+        if fields.get("retry") is None:  # as `add` takes it
+            fields.pop("retry", None)
+        return self._add(what, given, role=role, timeout_ms=timeout_ms, **fields)
 
     def _add(self, what: Call, given: str | None, **fields: Any) -> NodeHandle:
         node_id = check_id(given) if given is not None else self._free_id(what.target)

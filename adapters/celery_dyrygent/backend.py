@@ -18,7 +18,7 @@ from celery.exceptions import WorkerLostError
 from dyrygent_core import Attempt, Failure, Lost, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
-from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.failures import failure_of, failure_told
 from dyrygent_runtime.reports import returned, told
 
 __all__ = ["has_backend", "look_up", "store_outcome"]
@@ -86,11 +86,11 @@ def _failure(stored: Any) -> Failure:
     if isinstance(stored, BaseException):
         return failure_of(stored)
     if not isinstance(stored, Mapping):
-        return Failure("Exception", str(stored))
+        return failure_told("Exception", str(stored), "", ())
     message = stored.get("exc_message")
     args = tuple(message) if isinstance(message, list | tuple) else (message,)
     text = str(args[0]) if len(args) == 1 else str(args)
-    return Failure(str(stored.get("exc_type")), text, str(stored.get("exc_module") or ""), args)
+    return failure_told(str(stored.get("exc_type")), text, str(stored.get("exc_module") or ""), args)
 
 
 def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:

@@ -38,9 +38,9 @@ from celery_dyrygent.signatures import (
 )
 from dyrygent_core import Call, DuplicateNodeError, Edge, LimitError, ResultRef, UsageError
 from dyrygent_core.calls import Template
+from dyrygent_core.checks import check_id
 from dyrygent_core.errors import quoted
 from dyrygent_core.graph import MAX_NODES
-from dyrygent_core.nodes import check_id
 
 __all__ = ["Planned", "PlannedCanvas", "Value", "leaves", "plan_canvas", "plan_task"]
 

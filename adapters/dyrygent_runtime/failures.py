@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from dyrygent_core import Failure
+from dyrygent_core import EncodingError, Failure
+from dyrygent_core.codec import JSON_VALUES
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "failure_told"]
 
 _LONGEST_MESSAGE: Final = 10_000
 
@@ -14,10 +15,23 @@ _LONGEST_MESSAGE: Final = 10_000
 def failure_of(problem: BaseException) -> Failure:
     """Tell an exception in text. Its arguments are kept where they are plain values and short."""
     kind = type(problem)
-    message = _text(problem)
-    is_plain = all(isinstance(arg, str | int | float | bool | None) for arg in problem.args)
-    args = tuple(problem.args) if is_plain and len(repr(problem.args)) <= _LONGEST_MESSAGE else None
-    return Failure(kind.__name__, message[:_LONGEST_MESSAGE], kind.__module__, args)
+    return failure_told(kind.__name__, _text(problem), kind.__module__, problem.args)
+
+
+def failure_told(kind: str, message: str, module: str, args: tuple[Any, ...]) -> Failure:
+    """Tell an exception that is known by these parts of it, cut to what the journal should hold."""
+    return Failure(kind, message[:_LONGEST_MESSAGE], module, _plain(args))
+
+
+def _plain(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Give arguments that the journal can write and read back; there are numbers that JSON cannot."""
+    if not all(isinstance(arg, str | int | float | bool | None) for arg in args):
+        return None
+    try:
+        is_short = len(JSON_VALUES.encode(args)) <= _LONGEST_MESSAGE
+    except EncodingError:
+        return None
+    return args if is_short else None
 
 
 def _text(problem: BaseException) -> str:

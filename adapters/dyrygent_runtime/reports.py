@@ -54,7 +54,7 @@ def returned(
 def raised(attempt: Attempt, problem: BaseException, ran: Ran | None = None) -> Outcome:
     """Say what an exception means: a failure, or, if it is a `SkipNode`, that the node stopped itself."""
     if isinstance(problem, SkipNode):
-        return Skipped(attempt, str(problem.reason), ran)
+        return Skipped(attempt, failure_of(problem).message, ran)
     return Failed(attempt, failure_of(problem), ran)
 
 

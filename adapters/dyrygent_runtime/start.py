@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Final, Protocol
 
 from dyrygent_core import Begin, LimitError, UsageError, Workflow, WorkflowExistsError
+from dyrygent_core.checks import check_id
 from dyrygent_core.codec import digest, encode_call, encode_definition
 from dyrygent_core.errors import JournalUnavailableError, quoted
-from dyrygent_core.nodes import check_id
 from dyrygent_core.ports import Adapter, Created, Entry, Journal, NewWorkflow, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.faults import FaultPoint

@@ -13,12 +13,13 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
+from dyrygent_core.checks import check_whole
 from dyrygent_core.diagrams.folding import Groups, Sketch, bands, foldings, size, sketch
 from dyrygent_core.diagrams.palette import BY_URGENCY
 from dyrygent_core.diagrams.texts import MOST_SHOWN, visible
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
-from dyrygent_core.nodes import Node, Role, check_whole
+from dyrygent_core.nodes import Node, Role
 from dyrygent_core.rules import AND_RULES, ROWS, Condition, Row
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status

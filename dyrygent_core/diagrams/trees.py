@@ -14,11 +14,12 @@ from typing import Final
 
 from attrs import frozen
 
+from dyrygent_core.checks import check_whole
 from dyrygent_core.diagrams.picture import EACH, Arrow, Picture, alike, by_urgency, tally
 from dyrygent_core.diagrams.texts import shortened
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
-from dyrygent_core.nodes import Role, check_whole
+from dyrygent_core.nodes import Role
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 

@@ -11,11 +11,12 @@ from redis import Redis
 
 import celery_dyrygent
 from celery_dyrygent import CeleryAdapter
-from celery_dyrygent.backend import look_up
+from celery_dyrygent.backend import _failure, look_up
 from celery_dyrygent.identity import Identity
 from celery_dyrygent.results import WorkflowResult
 from dyrygent_core import (
     Attempt,
+    Failed,
     Lost,
     SkipNode,
     Skipped,
@@ -27,6 +28,7 @@ from dyrygent_core import (
     WorkflowState,
     call,
 )
+from dyrygent_core.codec import decode_observation, encode_observation
 from dyrygent_core.errors import UpstreamFailedError
 from dyrygent_core.ports import Dispatch, Submission, WorkflowKey
 from dyrygent_runtime import Run
@@ -274,3 +276,11 @@ def test_what_a_worker_must_know_travels_with_the_message() -> None:
 
     assert Identity.read({"dyrygent": identity.as_header()}) == identity
     assert identity.measure == ((), ("rows", 0))
+
+
+def test_what_the_backend_tells_can_be_written_down() -> None:
+    """A failure whose arguments JSON allows to Celery, but not to the journal, is recorded without them."""
+    failure = _failure({"exc_type": "ValueError", "exc_message": [float("nan"), "x"], "exc_module": "builtins"})
+
+    assert (failure.type, failure.args) == ("ValueError", None)
+    assert decode_observation(encode_observation(Failed(Attempt("a"), failure))) == Failed(Attempt("a"), failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dyrygent_core import Attempt, Graph, Observation, State, advance
 from dyrygent_core.invariants import check_state
 
-__all__ = ["after", "check_ignored", "emitted_by", "step"]
+__all__ = ["after", "again", "check_ignored", "emitted_by", "instances", "statuses", "step"]
 
 
 def step(state: State, *observations: Observation) -> tuple[State, tuple[Attempt, ...]]:
@@ -39,3 +39,18 @@ def check_ignored(state: State, *observations: Observation) -> None:
         now, emitted = advance(state.graph, state, [observation])
         assert now is state, f"{observation!r} made {now!r} of {state!r}"
         assert emitted == ()
+
+
+def again(node: str, number: int = 2) -> Attempt:
+    """Give a later attempt of a plain node."""
+    return Attempt(node, 0, number)
+
+
+def statuses(state: State) -> str:
+    """Give the first two letters of every node's status."""
+    return " ".join(status.name[:2] for status in state.statuses.values())
+
+
+def instances(state: State, node: str = "m") -> str:
+    """Give the first two letters of every instance's status."""
+    return " ".join(status.name[:2] for status in state.instance_statuses(node))

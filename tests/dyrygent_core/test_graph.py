@@ -92,7 +92,7 @@ def test_too_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LimitError) as caught:
         Graph(map(Node, "abc"))
 
-    assert str(caught.value) == "a graph has at most 2 nodes, this one 3; split the workflow"
+    assert str(caught.value) == "a graph has at most 2 nodes, this one more; split the workflow"
 
 
 @pytest.mark.parametrize("node_id", ["a", "x" * 255, "\U0001f3bb" * 255, " ", "line\nbreak", "a#2", "'; --"])
@@ -108,7 +108,7 @@ def test_any_text_may_be_an_id(node_id: str) -> None:
         ("x" * 256, f"an id must have 1 to 255 characters; '{'x' * 79}…' has 256"),
         ("a\0b", "an id must not contain NUL or a lone surrogate: 'a\\x00b'"),
         ("a\ud800", "an id must not contain NUL or a lone surrogate: 'a\\ud800'"),
-        (7, "an id must be a str, not int: '7'"),
+        (7, "an id must be a str, not int: 7"),
     ],
 )
 def test_what_no_store_can_keep_is_no_id(node_id: Any, message: str) -> None:
@@ -122,9 +122,9 @@ def test_what_no_store_can_keep_is_no_id(node_id: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"depends_on": "ab"}, "depends_on must be a sequence of ids, not the single id 'ab'; write ('ab',)"),
+        ({"depends_on": "ab"}, "depends_on must be a sequence of ids or edges, not str; write ['ab']"),
         ({"depends_on": ["a", "a"]}, "node 'n' lists the dependency 'a' twice; name it once"),
-        ({"depends_on": [7]}, "a dependency is named by its id, not by a value of type int"),
+        ({"depends_on": [7]}, "a dependency is named by its id, not by a value of type int: 7"),
         ({"trigger": "one_success"}, "node 'n': 'one_success' needs at least one dependency"),
         (
             {"depends_on": [Edge("a"), Edge("b", "done")], "trigger": "one_failed"},
@@ -142,9 +142,9 @@ def test_what_no_store_can_keep_is_no_id(node_id: Any, message: str) -> None:
         ),
         ({"on_loss": "ignore"}, "on_loss 'ignore' is none of 'retry', 'fail'"),
         ({"max_attempts": 0}, "max_attempts must be at least 1, not 0"),
-        ({"max_losses": True}, "max_losses must be a whole number, not bool"),
-        ({"max_attempts": 2.0}, "max_attempts must be a whole number, not float"),
-        ({"max_attempts": 10**5_000}, "max_attempts must be at most 9007199254740991"),
+        ({"max_losses": True}, "max_losses must be a whole number, not bool: True"),
+        ({"max_attempts": 2.0}, "max_attempts must be a whole number, not float: 2.0"),
+        ({"max_attempts": 10**5_000}, "max_attempts must be at most 9007199254740991, not an int that cannot be shown"),
     ],
 )
 def test_what_contradicts_itself_is_no_node(fields: dict[str, Any], message: str) -> None:
@@ -159,10 +159,10 @@ def test_what_contradicts_itself_is_no_node(fields: dict[str, Any], message: str
     ("fields", "message"),
     [
         ({"delay_ms": -1}, "delay_ms must be at least 0, not -1"),
-        ({"factor": 0.5}, "factor must be a number from 1 to 9007199254740991"),
-        ({"factor": float("inf")}, "factor must be a number from 1 to 9007199254740991"),
-        ({"factor": float("nan")}, "factor must be a number from 1 to 9007199254740991"),
-        ({"max_delay_ms": 2**53}, "max_delay_ms must be at most 9007199254740991"),
+        ({"factor": 0.5}, "factor must be a number from 1 to 9007199254740991, not 0.5"),
+        ({"factor": float("inf")}, "factor must be a number from 1 to 9007199254740991, not inf"),
+        ({"factor": float("nan")}, "factor must be a number from 1 to 9007199254740991, not nan"),
+        ({"max_delay_ms": 2**53}, "max_delay_ms must be at most 9007199254740991, not 9007199254740992"),
     ],
 )
 def test_what_cannot_be_waited_for_is_no_retry_policy(fields: dict[str, Any], message: str) -> None:

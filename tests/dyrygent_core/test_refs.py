@@ -82,7 +82,7 @@ def _deep(depth: int) -> Any:
     [
         ({A: 1}, "the result of 'a' stands as a key at the top; it can only be a value"),
         ([{A: 1}], "the result of 'a' stands as a key at [0]; it can only be a value"),
-        ({1: [A]}, "the result of 'a' stands under the key '1'; JSON has str keys only, so write that key as a str"),
+        ({1: [A]}, "the result of 'a' stands under the key 1; JSON has str keys only, so write that key as a str"),
         (_in_itself(), "the arguments contain themselves at ['k'][0][1]; only trees can be written down"),
         (_deep(MAX_NESTING + 2), "the arguments are nested more than 500 levels deep; pass flatter ones"),
     ],
@@ -118,7 +118,7 @@ def test_a_result_is_indexed_by_text_and_whole_numbers(key: Any) -> None:
 
     assert str(caught.value) == (
         "the result of 'a' is not known yet, so it can be indexed by str and int only, "
-        f"not by {type(key).__name__}; do the rest in a task"
+        f"not by {type(key).__name__}: {key!r}; do the rest in a task"
     )
 
 
