@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-__all__ = ["Heap", "iter_keys", "of_sorted", "pop", "push"]
+__all__ = ["Heap", "iter_keys", "of_sorted", "pop"]
 
 Heap: TypeAlias = "tuple[int, int, Heap, Heap] | None"
 """How many steps along the right to an empty place, the least key, and the two heaps of the rest."""
-
-
-def push(heap: Heap, key: int) -> Heap:
-    """Return the heap with one more key. Cost: O(log n)."""
-    return _merge(heap, (1, key, None, None))
 
 
 def pop(heap: Heap) -> Heap:

@@ -67,11 +67,6 @@ class Side:
     branches: SparseMap[tuple[str, ...]] = field(factory=SparseMap[tuple[str, ...]])
     """What those nodes took that chose among their dependents."""
 
-    @property
-    def is_restrained(self) -> bool:
-        """Whether what may run is not simply put in flight."""
-        return self.held is not None or self.flags.is_paused
-
 
 class _Fields:
     """The fields of a state, while it is made."""

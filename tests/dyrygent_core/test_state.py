@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import copy, deepcopy
 
 import pytest
 
@@ -106,3 +107,30 @@ def test_a_failure_is_told_in_one_line() -> None:
     """Type and message, or the type alone."""
     assert str(Failure("ValueError", "no such user")) == "ValueError: no such user"
     assert str(Failure("TimeLimitExceeded")) == "TimeLimitExceeded"
+
+
+def test_a_state_is_immutable() -> None:
+    """It is made by `State.initial` and `advance` only, and nothing of it can be set or deleted."""
+    state = State.initial(GRAPH)
+
+    with pytest.raises(TypeError, match=r"a state is made by State.initial\(graph\) and advance"):
+        State()
+    with pytest.raises(AttributeError, match="cannot set 'in_flight'"):
+        state.in_flight = 7
+    with pytest.raises(AttributeError, match="cannot delete 'pages'"):
+        del state.pages
+    assert state == INITIAL
+    assert copy(state) is deepcopy(state) is state
+
+
+def test_statuses_are_a_mapping() -> None:
+    """Looked up lazily, in topological order, equal to any mapping of the same items."""
+    statuses = after().statuses
+    items = {"a": Status.SCHEDULED, "b": Status.SCHEDULED, "c": Status.WAITING}
+
+    assert (statuses, len(statuses), list(statuses)) == (items, 3, ["a", "b", "c"])
+    assert ("a" in statuses, "x" in statuses) == (True, False)
+    assert repr(statuses) == repr(items)
+    assert list(statuses.values()) == list(items.values())
+    assert statuses != INITIAL.statuses
+    assert statuses != [*items]
