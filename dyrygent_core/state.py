@@ -51,7 +51,8 @@ class Side:
     """What few nodes have, kept beside the cells, and the flags of the whole workflow."""
 
     flags: Flags = Flags()
-    blocks: SparseMap[int] = field(factory=SparseMap[int])
+    blocks: SparseMap[int] = field(factory=SparseMap[int], eq=False)
+    """Of nodes with many dependencies, what their cells cannot count; it follows from the statuses above them."""
     tries: SparseMap[Tries] = field(factory=SparseMap[Tries])
     """Of those nodes that were tried more than once; of a mapped node, what its instances begin with."""
     due_ms: SparseMap[int] = field(factory=SparseMap[int])

@@ -7,7 +7,21 @@ from typing import Final
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Begin, Failed, Graph, Mode, Node, Skipped, State, Status, Succeeded, advance
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    CancelRequested,
+    Failed,
+    Graph,
+    Mode,
+    Node,
+    Skipped,
+    State,
+    Status,
+    Succeeded,
+    advance,
+)
+from dyrygent_core.codec import Snapshot, decode_snapshot, encode_snapshot
 from dyrygent_core.invariants import check_state
 from dyrygent_testing import Model, final_statuses, graphs, joins, outcomes_for
 from dyrygent_testing.model import Outcomes
@@ -115,6 +129,8 @@ def test_more_dependencies_than_a_cell_can_count(graph: Graph, data: st.DataObje
     state = State.initial(graph)
     for batch in ([Begin(), *roots[:cut]], roots[cut:], outcomes["join"], outcomes["end"]):
         state, _ = advance(graph, state, batch)
-        check_state(state)
+        for either in (state, advance(graph, state, [CancelRequested()])[0]):
+            check_state(either)
+            assert decode_snapshot(encode_snapshot(Snapshot(either)), graph).state == either
 
     assert state.statuses == final_statuses(graph, outcomes)
