@@ -14,10 +14,15 @@ Journal
     J5 due      Every open workflow has a due time. `create` sets it, `due` moves it on by the claim's length,
                 `rest` sets it, `remind` and `append` may lower it but never raise it, and only `close` removes it.
                 An append to a closed workflow opens it again. Two sweepers never get one due time both.
+    J6 snapshot The newest snapshot is kept, by position; an older one never replaces it. It is a help and no truth:
+                entries are kept until the workflow is deleted, so a snapshot that cannot be read is done without.
     J7 results  A result is inserted if absent, in the same atomic append as its outcome.
     J8 once     Definition and calls are stored once, and calls are read one by one.
     J9 failure  A store that cannot be reached raises `JournalUnavailableError`; the write may have happened.
                 Connections are opened lazily and never cross a fork.
+    J10 list    Workflows are listed newest first, in pages; one that is created or deleted meanwhile may be missed,
+                and no other is missed or listed twice. `purge` deletes closed workflows only, whole ones, and never
+                one that was opened again.
 
 Adapter
     A1 dispatch Sends attempts under exactly the ids they carry. A permanent refusal is returned, never raised.
@@ -58,12 +63,16 @@ __all__ = [
     "Journal",
     "Lease",
     "LeaseView",
+    "Listed",
     "Mark",
     "MarkKind",
     "Marks",
     "NewWorkflow",
+    "Page",
+    "Query",
     "Refusal",
     "Seen",
+    "StoredSnapshot",
     "StoredWorkflow",
     "Submission",
     "ValueCodec",
@@ -111,6 +120,24 @@ class NewWorkflow:
     digest: str
     definition: bytes = field(repr=False)
     calls: tuple[bytes, ...] = field(repr=False)
+    name: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@frozen
+class Seen:
+    """The last entry that a process has folded: position 0 and no nonce before the first."""
+
+    position: int = 0
+    nonce: str = ""
+
+
+@frozen
+class StoredSnapshot:
+    """The newest snapshot of a workflow: what it holds, and the last entry folded into it (J6)."""
+
+    seen: Seen
+    data: bytes = field(repr=False)
 
 
 @frozen
@@ -122,6 +149,7 @@ class StoredWorkflow:
     definition: bytes = field(repr=False)
     is_open: bool
     created_ms: int
+    snapshot: StoredSnapshot | None = None
 
 
 @frozen
@@ -131,14 +159,6 @@ class Entry:
     position: int
     nonce: str
     observation: Observation
-
-
-@frozen
-class Seen:
-    """The last entry that a process has folded: position 0 and no nonce before the first."""
-
-    position: int = 0
-    nonce: str = ""
 
 
 @frozen
@@ -220,8 +240,43 @@ class Due:
     at_ms: int
 
 
+@frozen
+class Query:
+    """Which workflows to list: those that match all that is given here. Nothing given stands for all.
+
+    `states`: RUNNING stands for every workflow that is not closed. `name`: exactly this. `tags`: all of these.
+    `created_from_ms`, `created_to_ms`: from this time of the store, and before that one.
+    """
+
+    states: frozenset[WorkflowState] = frozenset()
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    created_from_ms: int | None = None
+    created_to_ms: int | None = None
+
+
+@frozen
+class Listed:
+    """One workflow of a list. `state` is that of its last close, and RUNNING while it is open."""
+
+    key: WorkflowKey
+    name: str
+    tags: tuple[str, ...]
+    state: WorkflowState
+    created_ms: int
+    closed_ms: int | None = None
+
+
+@frozen
+class Page:
+    """A part of a list, newest first, and where the next part begins; None if this is the last."""
+
+    items: tuple[Listed, ...]
+    following: str | None = None
+
+
 class Journal(Protocol):
-    """The durable list of each workflow's observations, with definition, results and marks. Clauses J1 to J9.
+    """The durable list of each workflow's observations, with definition, results and marks. Clauses J1 to J10.
 
     `namespace`s are apart from each other in everything. Threads may share a journal.
     """
@@ -267,8 +322,8 @@ class Journal(Protocol):
         """Set marks, with relaxed durability; return the store's time. Unknown workflows are ignored."""
         ...
 
-    def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
-        """Return all marks of a workflow."""
+    def marks(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, Marks]:
+        """Return what is marked of these attempts."""
         ...
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
@@ -283,12 +338,30 @@ class Journal(Protocol):
         """Lower the due time of an open workflow, if it is later than that."""
         ...
 
-    def close(self, key: WorkflowKey, *, at: int) -> bool:
-        """Close the workflow if its last entry is at position `at`; tell whether it is closed now."""
+    def close(self, key: WorkflowKey, *, at: int, state: WorkflowState) -> bool:
+        """Close the workflow if its last entry is at position `at`; tell whether it is closed now.
+
+        `state` is what it has come to, for lists.
+        """
+        ...
+
+    def keep_snapshot(self, key: WorkflowKey, snapshot: StoredSnapshot) -> None:
+        """Keep a snapshot, unless one of that position or a later one is there (J6)."""
         ...
 
     def delete(self, key: WorkflowKey) -> None:
         """Remove everything about the workflow; nothing happens if it is gone."""
+        ...
+
+    def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
+        """List at most `limit` workflows, from where an earlier page says (J10).
+
+        Raises `UsageError` for an `after` that no page of this journal has given.
+        """
+        ...
+
+    def purge(self, *, closed_for_ms: int, limit: int) -> int:
+        """Delete at most `limit` workflows that have been closed for so long; return how many were (J10)."""
         ...
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:

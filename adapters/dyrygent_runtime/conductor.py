@@ -337,7 +337,7 @@ class Conductor:
             self.journal.annotate(folded.key, {PUBLISHED: folded.state.round})
             _LOG.info("workflow %s ended in %s", quoted(folded.key.id), outcome.state.name)
         self.reach(FaultPoint.BEFORE_CLOSE)
-        return self.journal.close(folded.key, at=folded.seen.position)
+        return self.journal.close(folded.key, at=folded.seen.position, state=folded.state.workflow_state)
 
     # The cache of folds
 

@@ -145,7 +145,7 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
     limited = [it for it in in_flight if graph.node(it.node).timeout_ms is not None]
     if not old and not limited:
         return _View()
-    marks = conductor.journal.marks(folded.key)
+    marks = conductor.journal.marks(folded.key, list(dict.fromkeys([*old, *limited])))
     limits_ms = {it: _limit_ms(folded, it, marks.get(it, _UNMARKED)) for it in limited}
     over = [it for it, limit_ms in limits_ms.items() if limit_ms is not None and limit_ms <= now_ms]
     try:

@@ -85,10 +85,17 @@ class JournalBasis:
         journal.delete(workflow.key)
 
 
-def new_workflow(id: str = "w", calls: Sequence[bytes] = (b"call 0", b"call 1"), digest: str = "d") -> NewWorkflow:  # noqa: A002  # as in `WorkflowKey`
+def new_workflow(
+    id: str = "w",  # noqa: A002  # as in `WorkflowKey`
+    calls: Sequence[bytes] = (b"call 0", b"call 1"),
+    digest: str = "d",
+    *,
+    name: str = "",
+    tags: tuple[str, ...] = (),
+) -> NewWorkflow:
     """Return a workflow of a new incarnation. To a journal its definition and calls are just bytes."""
     key = WorkflowKey(id, secrets.token_hex(8))
-    return NewWorkflow(key, digest, b"\x00\xff definition of " + id.encode(), tuple(calls))
+    return NewWorkflow(key, digest, b"\x00\xff definition of " + id.encode(), tuple(calls), name, tags)
 
 
 def add(journal: Journal, key: WorkflowKey, *observations: Observation, nonce: str = "n") -> Appended:

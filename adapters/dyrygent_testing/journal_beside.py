@@ -141,22 +141,29 @@ class BesideRules(JournalBasis):
     def test_marks_tell_of_sending_and_starting(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
         """Marks of an attempt add up: how often and when last it was sent, when and where it was started."""
         once = journal.mark(key, [Mark(MarkKind.SENT, _A), Mark(MarkKind.SENT, _B)])
-        assert other.marks(key) == {_A: Marks(1, once), _B: Marks(1, once)}
+        assert other.marks(key, [_A, _B]) == {_A: Marks(1, once), _B: Marks(1, once)}
 
         twice = other.mark(key, [Mark(MarkKind.SENT, _A)])
         started = journal.mark(key, [Mark(MarkKind.STARTED, _A, "w", "boot")])
-        assert journal.marks(key) == {_A: Marks(2, twice, started, "w", "boot"), _B: Marks(1, once)}
+        assert journal.marks(key, [_A, _B]) == {_A: Marks(2, twice, started, "w", "boot"), _B: Marks(1, once)}
 
         journal.mark(key, [Mark(MarkKind.CLEARED, _A)])
-        assert journal.marks(key) == {_A: Marks(2, twice), _B: Marks(1, once)}
+        assert journal.marks(key, [_A, _B]) == {_A: Marks(2, twice), _B: Marks(1, once)}
 
     def test_a_start_may_be_marked_before_the_sending(self, journal: Journal, key: WorkflowKey) -> None:
         """Marks come in any order; those of one call are set in its order."""
         started = journal.mark(key, [Mark(MarkKind.STARTED, _A, "w", "1"), Mark(MarkKind.STARTED, _A, "v", "2")])
-        assert journal.marks(key) == {_A: Marks(0, None, started, "v", "2")}
+        assert journal.marks(key, [_A, _B]) == {_A: Marks(0, None, started, "v", "2")}
 
         sent = journal.mark(key, [Mark(MarkKind.SENT, _A)])
-        assert journal.marks(key) == {_A: Marks(1, sent, started, "v", "2")}
+        assert journal.marks(key, [_A, _B]) == {_A: Marks(1, sent, started, "v", "2")}
+
+    def test_only_marks_that_are_asked_for_are_given(self, journal: Journal, key: WorkflowKey) -> None:
+        """A workflow may have a hundred thousand; whoever sweeps asks for those in flight."""
+        journal.mark(key, [Mark(MarkKind.SENT, _A), Mark(MarkKind.SENT, _B)])
+
+        assert list(journal.marks(key, [_B, Attempt("nobody")])) == [_B]
+        assert journal.marks(key, []) == {}
 
     def test_marks_move_no_position(self, journal: Journal, key: WorkflowKey) -> None:
         """A mark is a hint beside the journal: no entry, no due time."""
@@ -173,7 +180,7 @@ class BesideRules(JournalBasis):
         results = {it: repr(it).encode() for it in attempts}
         journal.append(key, [Lost(it) for it in attempts], seen=Seen(), nonce="n", results=results)
 
-        stored = journal.marks(key)
+        stored = journal.marks(key, attempts)
         assert {it: marks.worker for it, marks in stored.items()} == {it: it.node for it in attempts}
         assert journal.results(key, attempts) == results
 

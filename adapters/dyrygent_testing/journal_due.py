@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from dyrygent_core import Attempt, DeadlinePassed, Lost
+from dyrygent_core import Attempt, DeadlinePassed, Lost, WorkflowState
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, JournalBasis, add, at_once, eventually, new_workflow
@@ -102,7 +102,7 @@ class DueRules(JournalBasis):
 
     def test_j5_close_removes_the_due_time(self, journal: Journal, key: WorkflowKey) -> None:
         """A closed workflow is never due, whoever reminds or lets it rest, and can still be read."""
-        assert journal.close(key, at=1)
+        assert journal.close(key, at=1, state=WorkflowState.SUCCESS)
         journal.remind(key, in_ms=0)
         journal.rest(key, in_ms=0)
 
@@ -116,19 +116,19 @@ class DueRules(JournalBasis):
         add(journal, key, DeadlinePassed())
         journal.rest(key, in_ms=0)
 
-        assert not journal.close(key, at=at)
+        assert not journal.close(key, at=at, state=WorkflowState.SUCCESS)
 
         assert journal.definition(key.id).is_open
         assert [it.key for it in journal.due(limit=10, claim_ms=LATER_MS)] == [key]
 
     def test_j5_closing_again_is_no_harm(self, journal: Journal, key: WorkflowKey) -> None:
         """A closed workflow answers that it is closed."""
-        assert journal.close(key, at=1)
-        assert journal.close(key, at=1)
+        assert journal.close(key, at=1, state=WorkflowState.SUCCESS)
+        assert journal.close(key, at=1, state=WorkflowState.SUCCESS)
 
     def test_j5_an_append_opens_a_closed_workflow(self, journal: Journal, key: WorkflowKey) -> None:
         """After an append a closed workflow is open, and has a due time, so that nobody need remember it."""
-        journal.close(key, at=1)
+        journal.close(key, at=1, state=WorkflowState.SUCCESS)
         add(journal, key, DeadlinePassed())
 
         assert journal.definition(key.id).is_open
@@ -191,6 +191,6 @@ def _is_later(journal: Journal, key: WorkflowKey, ms: int) -> bool:
 
 def _close_or_append(journal: Journal, key: WorkflowKey, number: int) -> None:
     if number:
-        journal.close(key, at=1)
+        journal.close(key, at=1, state=WorkflowState.SUCCESS)
     else:
         add(journal, key, Lost(Attempt("a")))

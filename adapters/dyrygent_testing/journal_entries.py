@@ -21,9 +21,10 @@ from dyrygent_core import (
     RetryDue,
     Skipped,
     Succeeded,
+    WorkflowState,
 )
 from dyrygent_core.errors import UnknownWorkflowError
-from dyrygent_core.ports import Entry, Journal, Mark, MarkKind, NewWorkflow, Seen, WorkflowKey
+from dyrygent_core.ports import Entry, Journal, Mark, MarkKind, NewWorkflow, Seen, StoredSnapshot, WorkflowKey
 from dyrygent_testing.journal_basis import (
     HOSTILE,
     LATER_MS,
@@ -54,10 +55,11 @@ _NEED_THE_WORKFLOW: Final[dict[str, Callable[[Journal, WorkflowKey], object]]] =
     "read": lambda journal, key: journal.read(key),
     "calls": lambda journal, key: journal.calls(key, [0]),
     "results": lambda journal, key: journal.results(key, [_A]),
-    "marks": lambda journal, key: journal.marks(key),
+    "marks": lambda journal, key: journal.marks(key, [_A]),
     "rest": lambda journal, key: journal.rest(key, in_ms=0),
     "remind": lambda journal, key: journal.remind(key, in_ms=0),
-    "close": lambda journal, key: journal.close(key, at=1),
+    "close": lambda journal, key: journal.close(key, at=1, state=WorkflowState.SUCCESS),
+    "keep_snapshot": lambda journal, key: journal.keep_snapshot(key, StoredSnapshot(Seen(1, "begin"), b"state")),
     "annotate": lambda journal, key: journal.annotate(key, {"name": 1}),
     "annotations": lambda journal, key: journal.annotations(key),
     "watch": lambda journal, key: journal.watch(key, after=1, timeout_ms=0),
@@ -222,7 +224,7 @@ class EntryRules(JournalBasis):
         assert journal.mark(gone, [Mark(MarkKind.SENT, _A)]) > 0
         journal.delete(gone)
 
-        assert journal.marks(key) == {}
+        assert journal.marks(key, [_A]) == {}
         assert len(journal.read(key)) == 1
 
     def test_j3_a_deleted_id_created_again_is_another_workflow(self, journal: Journal) -> None:
@@ -235,7 +237,7 @@ class EntryRules(JournalBasis):
         assert [entry.nonce for entry in journal.read(second.key)] == ["again"]
         assert journal.calls(second.key, [0, 1]) == {0: b"another call"}
         assert journal.results(second.key, [_A]) == {}
-        assert journal.marks(second.key) == {}
+        assert journal.marks(second.key, [_A]) == {}
         assert journal.annotations(second.key) == {}
         with pytest.raises(UnknownWorkflowError):
             journal.read(first.key)

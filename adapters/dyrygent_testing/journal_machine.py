@@ -14,9 +14,23 @@ from attrs import evolve, frozen
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dyrygent_core import Attempt, DeadlinePassed, Lost, Observation, Succeeded
+from dyrygent_core import Attempt, DeadlinePassed, Lost, Observation, Succeeded, WorkflowState
 from dyrygent_core.errors import UnknownWorkflowError
-from dyrygent_core.ports import Created, Entry, Journal, Lease, Mark, MarkKind, Marks, NewWorkflow, Seen, WorkflowKey
+from dyrygent_core.ports import (
+    Created,
+    Entry,
+    Journal,
+    Lease,
+    Listed,
+    Mark,
+    MarkKind,
+    Marks,
+    NewWorkflow,
+    Query,
+    Seen,
+    StoredSnapshot,
+    WorkflowKey,
+)
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import LATER_MS
 
@@ -33,6 +47,14 @@ _OBSERVATIONS: Final[st.SearchStrategy[Observation]] = st.one_of(
 )
 _MARKS: Final = st.builds(
     Mark, st.sampled_from(MarkKind), st.sampled_from(_ATTEMPTS), st.sampled_from(("", "w")), st.sampled_from(("", "b"))
+)
+_STATES: Final = st.sampled_from((WorkflowState.SUCCESS, WorkflowState.FAILURE))
+_TAGS: Final = ((), ("eu",), ("eu", "daily"))
+_QUERIES: Final = st.builds(
+    Query,
+    st.frozensets(st.sampled_from((WorkflowState.RUNNING, WorkflowState.SUCCESS)), max_size=1),
+    st.none() | st.sampled_from(_IDS[:2]),
+    st.sampled_from(_TAGS),
 )
 _NAMES: Final = st.frozensets(st.sampled_from(("x", "y", "z")))
 
@@ -65,10 +87,18 @@ class JournalMachine(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(key=_KEYS, calls=st.lists(st.binary(max_size=3), max_size=3), due_in_ms=_SOON_OR_LATER)
-    def create(self, key: WorkflowKey, calls: list[bytes], due_in_ms: int) -> None:
+    @rule(
+        key=_KEYS,
+        calls=st.lists(st.binary(max_size=3), max_size=3),
+        due_in_ms=_SOON_OR_LATER,
+        name=st.sampled_from(_IDS[:2]),
+        tags=st.sampled_from(_TAGS),
+    )
+    def create(  # as Hypothesis passes what it draws
+        self, key: WorkflowKey, calls: list[bytes], due_in_ms: int, name: str, tags: tuple[str, ...]
+    ) -> None:
         """Create a workflow, perhaps of an id that is taken."""
-        workflow = NewWorkflow(key, f"digest {len(calls)}", b"definition", tuple(calls))
+        workflow = NewWorkflow(key, f"digest {len(calls)}", b"definition", tuple(calls), name, tags)
         self.created.add(key)
         self._same(lambda it: _timeless(it.create(workflow, nonce="n", due_in_ms=due_in_ms)))
 
@@ -95,15 +125,30 @@ class JournalMachine(RuleBasedStateMachine):
 
         self._same(ask)
 
-    @rule(key=_KEYS, at=st.integers(0, 6))
-    def close(self, key: WorkflowKey, at: int) -> None:
+    @rule(key=_KEYS, at=st.integers(0, 6), state=_STATES)
+    def close(self, key: WorkflowKey, at: int, state: WorkflowState) -> None:
         """Close, at the last entry or not."""
-        self._same(lambda it: it.close(key, at=at))
+        self._same(lambda it: it.close(key, at=at, state=state))
 
-    @rule(key=_KEYS)
-    def close_at_the_end(self, key: WorkflowKey) -> None:
+    @rule(key=_KEYS, state=_STATES)
+    def close_at_the_end(self, key: WorkflowKey, state: WorkflowState) -> None:
         """Close at the last entry."""
-        self._same(lambda it: it.close(key, at=len(it.read(key))))
+        self._same(lambda it: it.close(key, at=len(it.read(key)), state=state))
+
+    @rule(key=_KEYS, position=st.integers(1, 4), data=st.binary(max_size=3))
+    def keep_snapshot(self, key: WorkflowKey, position: int, data: bytes) -> None:
+        """Keep a snapshot, newer than the one that is there or not."""
+        self._same(lambda it: it.keep_snapshot(key, StoredSnapshot(Seen(position, "n"), data)))
+
+    @rule(query=_QUERIES, limit=st.integers(1, 3))
+    def list_all(self, query: Query, limit: int) -> None:
+        """List workflows, page after page."""
+        self._same(lambda it: _all_pages(it, query, limit))
+
+    @rule(closed_for_ms=st.sampled_from((0, LATER_MS)))
+    def purge(self, closed_for_ms: int) -> None:
+        """Delete what has been closed, all of it or nothing."""
+        self._same(lambda it: it.purge(closed_for_ms=closed_for_ms, limit=99))
 
     @rule(key=_KEYS, in_ms=_SOON_OR_LATER)
     def rest(self, key: WorkflowKey, in_ms: int) -> None:
@@ -186,9 +231,21 @@ def _workflow(key: WorkflowKey, journal: Journal) -> object:
         _without_times(journal.read(key)),
         journal.calls(key, [0, 1, 2, 3]),
         journal.results(key, _ATTEMPTS),
-        {attempt: _unstamped(marks) for attempt, marks in journal.marks(key).items()},
+        {attempt: _unstamped(marks) for attempt, marks in journal.marks(key, _ATTEMPTS).items()},
         journal.annotations(key),
     )
+
+
+def _all_pages(journal: Journal, query: Query, limit: int) -> object:
+    """List page by page; times, and so the order of what was created in one millisecond, are the store's own."""
+    items: list[Listed] = []
+    page = journal.list(query, limit=limit)
+    items += page.items
+    while page.following is not None:
+        page = journal.list(query, limit=limit, after=page.following)
+        items += page.items
+    assert sorted(items, key=lambda it: (-it.created_ms, it.key.id.encode())) == items
+    return {evolve(it, created_ms=0, closed_ms=None if it.closed_ms is None else 0) for it in items}
 
 
 def _unstamped(marks: Marks) -> object:

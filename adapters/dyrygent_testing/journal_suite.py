@@ -16,9 +16,10 @@ from __future__ import annotations
 from dyrygent_testing.journal_beside import BesideRules
 from dyrygent_testing.journal_due import DueRules
 from dyrygent_testing.journal_entries import EntryRules
+from dyrygent_testing.journal_lists import ListRules
 
 __all__ = ["JournalSuite"]
 
 
-class JournalSuite(EntryRules, DueRules, BesideRules):
-    """All rules of the port, clauses J1 to J9. A subclass overrides the fixture `make_journal`."""
+class JournalSuite(EntryRules, DueRules, BesideRules, ListRules):
+    """All rules of the port, clauses J1 to J10. A subclass overrides the fixture `make_journal`."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from dyrygent_core import Attempt, Begin, Observation
+from dyrygent_core import Attempt, Begin, Observation, WorkflowState
 from dyrygent_core.codec import JSON_VALUES, decode_observation, encode_observation
 from dyrygent_core.errors import UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import (
@@ -18,13 +18,18 @@ from dyrygent_core.ports import (
     Entry,
     Lease,
     LeaseView,
+    Listed,
     Mark,
     Marks,
     NewWorkflow,
+    Page,
+    Query,
     Seen,
+    StoredSnapshot,
     StoredWorkflow,
     WorkflowKey,
 )
+from dyrygent_runtime.journals.listing import matches, page_of, place_of, read_cursor
 from dyrygent_runtime.journals.locks import ForkSafeCondition
 from dyrygent_runtime.journals.marking import marked
 
@@ -50,6 +55,9 @@ class _Record:
     created_ms: int
     due_ms: int | None
     lines: list[_Line]
+    state: WorkflowState = WorkflowState.RUNNING
+    closed_ms: int | None = None
+    snapshot: StoredSnapshot | None = None
     results: dict[Attempt, bytes] = field(factory=dict[Attempt, bytes])
     marks: dict[Attempt, Marks] = field(factory=dict[Attempt, Marks])
     notes: dict[str, bytes] = field(factory=dict[str, bytes])
@@ -105,7 +113,7 @@ class MemoryJournal:
             for attempt, value in (results or {}).items():
                 record.results.setdefault(attempt, value)
             if record.due_ms is None:
-                record.due_ms = now_ms
+                record.due_ms, record.closed_ms, record.state = now_ms, None, WorkflowState.RUNNING
             self._changed.notify_all()
             return Appended(before + 1, now_ms, missed, has_diverged)
 
@@ -120,9 +128,10 @@ class MemoryJournal:
             record = self._records.get(workflow_id)
             if record is None:
                 raise UnknownWorkflowError(workflow_id)
-            stored = record.workflow
-            is_open = record.due_ms is not None
-            return StoredWorkflow(stored.key, stored.digest, stored.definition, is_open, record.created_ms)
+            stored, is_open = record.workflow, record.due_ms is not None
+            return StoredWorkflow(
+                stored.key, stored.digest, stored.definition, is_open, record.created_ms, record.snapshot
+            )
 
     def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `Journal.calls`."""
@@ -146,10 +155,11 @@ class MemoryJournal:
                     record.marks[mark.attempt] = marked(record.marks.get(mark.attempt, Marks()), mark, now_ms)
             return now_ms
 
-    def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
+    def marks(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, Marks]:
         """See `Journal.marks`."""
         with self._changed:
-            return dict(self._record(key).marks)
+            stored = self._record(key).marks
+            return {attempt: stored[attempt] for attempt in attempts if attempt in stored}
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
         """See `Journal.due`."""
@@ -175,13 +185,20 @@ class MemoryJournal:
             if record.due_ms is not None:
                 record.due_ms = min(record.due_ms, self._clock() + in_ms)
 
-    def close(self, key: WorkflowKey, *, at: int) -> bool:
+    def close(self, key: WorkflowKey, *, at: int, state: WorkflowState) -> bool:
         """See `Journal.close`."""
         with self._changed:
             record = self._record(key)
-            if len(record.lines) == at:
-                record.due_ms = None
+            if len(record.lines) == at and record.due_ms is not None:
+                record.due_ms, record.closed_ms, record.state = None, self._clock(), state
             return record.due_ms is None
+
+    def keep_snapshot(self, key: WorkflowKey, snapshot: StoredSnapshot) -> None:
+        """See `Journal.keep_snapshot`."""
+        with self._changed:
+            record = self._record(key)
+            if record.snapshot is None or record.snapshot.seen.position < snapshot.seen.position:
+                record.snapshot = snapshot
 
     def delete(self, key: WorkflowKey) -> None:
         """See `Journal.delete`."""
@@ -190,6 +207,24 @@ class MemoryJournal:
             if record is not None and record.workflow.key == key:
                 del self._records[key.id]
             self._changed.notify_all()
+
+    def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
+        """See `Journal.list`."""
+        place = None if after is None else read_cursor(after)
+        with self._changed:
+            found = [it for it in map(_listed, self._records.values()) if matches(query, it)]
+        found.sort(key=place_of)
+        rest = [it for it in found if place is None or place_of(it) > place]
+        return page_of(rest[: limit + 1], limit)
+
+    def purge(self, *, closed_for_ms: int, limit: int) -> int:
+        """See `Journal.purge`."""
+        with self._changed:
+            before_ms = self._clock() - closed_for_ms
+            old = [it for it in self._records.values() if it.closed_ms is not None and it.closed_ms <= before_ms]
+            for record in old[:limit]:
+                del self._records[record.workflow.key.id]
+            return len(old[:limit])
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
@@ -243,6 +278,11 @@ class MemoryJournal:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _listed(record: _Record) -> Listed:
+    new = record.workflow
+    return Listed(new.key, new.name, new.tags, record.state, record.created_ms, record.closed_ms)
 
 
 def _entries(record: _Record, after: int) -> tuple[Entry, ...]:
