@@ -82,16 +82,16 @@ class ListRules(JournalBasis):
         """Newest first, each once, whatever is created or deleted between two pages."""
         keys = _created(journal, 7)
         page = journal.list(_EVERYTHING, limit=3)
-        assert page.following is not None
-        seen = [it.key for it in page.items]
+        seen, following = [it.key for it in page.items], page.following
 
         late = new_workflow("late")
         journal.create(late, nonce="n", due_in_ms=LATER_MS)
         gone = next(key for key in keys if key not in seen)
         journal.delete(gone)
-        while page.following is not None:
-            page = journal.list(_EVERYTHING, limit=3, after=page.following)
+        while following is not None:
+            page = journal.list(_EVERYTHING, limit=3, after=following)
             seen += [it.key for it in page.items]
+            following = page.following
 
         assert len(seen) == len(set(seen))
         assert set(keys) - {gone} <= set(seen) <= {*keys, late.key} - {gone}
