@@ -65,18 +65,18 @@ def named(kind: type[_Member], what: str, value: object) -> _Member:
         raise UsageError(message) from None
 
 
-def check_id(value: object) -> str:
+def check_id(value: object, what: str = "an id") -> str:
     """Return `value` if it may be an id: 1 to 255 characters of any text but NUL and lone surrogates.
 
     Raises `UsageError` otherwise. PostgreSQL cannot store the one, UTF-8 cannot write the other.
     """
-    check_text("an id", value)
+    check_text(what, value)
     assert isinstance(value, str)
     if not 1 <= len(value) <= MAX_ID_CHARACTERS:
-        message = f"an id must have 1 to {MAX_ID_CHARACTERS} characters; {quoted(value)} has {len(value)}"
+        message = f"{what} must have 1 to {MAX_ID_CHARACTERS} characters; {quoted(value)} has {len(value)}"
         raise UsageError(message)
     if "\0" in value or not _is_utf_8(value):
-        message = f"an id must not contain NUL or a lone surrogate: {quoted(value)}"
+        message = f"{what} must not contain NUL or a lone surrogate: {quoted(value)}"
         raise UsageError(message)
     return value
 

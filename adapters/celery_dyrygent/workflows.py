@@ -180,10 +180,11 @@ class Workflow(dyrygent_core.Workflow):
         *,
         id: str | None = None,  # noqa: A002  # as in `start`
         on_conflict: OnConflict | str = OnConflict.EXISTING,
+        tags: Sequence[str] = (),
     ) -> WorkflowResult:
         """Start the workflow on the registered app; return its result, an `AsyncResult` of Celery.
 
-        `options`: Celery's, for every task; those of a signature win over them. `id` and `on_conflict`: see
+        `options`: Celery's, for every task; those of a signature win over them. `id`, `on_conflict` and `tags`: see
         `dyrygent_runtime.start`.
 
         Raises, and nothing is started: `UsageError` if no app was registered, and as `dyrygent_runtime.start`.
@@ -193,7 +194,7 @@ class Workflow(dyrygent_core.Workflow):
             message = "no app runs workflows yet; call register_workflow_processor(app) where the app is made"
             raise UsageError(message)
         adapter = adapter_of(app)
-        run = adapter.start(self._with_options(options or {}), id=id, on_conflict=on_conflict)
+        run = adapter.start(self._with_options(options or {}), id=id, on_conflict=on_conflict, tags=tags)
         if self.options:
             adapter.journal.annotate(run.key, {PROCESSOR_OPTIONS: self.options})
         return WorkflowResult(run.id, app=app)

@@ -1,10 +1,24 @@
 """What all engine adapters share: the conductor, the sweep, the journals, and the handle on a run."""
 
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.requests import OnUnfinished
 from dyrygent_runtime.run import Run
+from dyrygent_runtime.runs import page_of_runs, purge, runs
 from dyrygent_runtime.settings import Settings
 from dyrygent_runtime.start import OnConflict, start
 from dyrygent_runtime.sweep import sweep_workflow
 from dyrygent_runtime.sweeper import Sweeper
 
-__all__ = ["Conductor", "OnConflict", "Run", "Settings", "Sweeper", "start", "sweep_workflow"]
+__all__ = [
+    "Conductor",
+    "OnConflict",
+    "OnUnfinished",
+    "Run",
+    "Settings",
+    "Sweeper",
+    "page_of_runs",
+    "purge",
+    "runs",
+    "start",
+    "sweep_workflow",
+]

@@ -14,7 +14,7 @@ from dyrygent_runtime.fold import Folded, attempt_id
 from dyrygent_runtime.resolution import fill
 from dyrygent_runtime.summary import cause_of
 
-__all__ = ["PUBLISHED", "is_published", "outcome_of"]
+__all__ = ["PUBLISHED", "is_published", "outcome_of", "submission_of"]
 
 PUBLISHED: Final = "published"
 """The annotation that holds the round whose end was published last."""
@@ -39,7 +39,7 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
         key=folded.key,
         state=verdict,
         value=value,
-        failed=None if attempt is None else _submission(journal, values, folded, attempt),
+        failed=None if attempt is None else submission_of(journal, values, folded, attempt),
         failure=failure,
         untold=tuple(_untold(folded)),
     )
@@ -78,7 +78,8 @@ def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[Workfl
         return WorkflowState.ERROR, None, failure_of(problem)
 
 
-def _submission(journal: Journal, values: ValueCodec, folded: Folded, attempt: Attempt) -> Submission:
+def submission_of(journal: Journal, values: ValueCodec, folded: Folded, attempt: Attempt) -> Submission:
+    """Give an attempt that is over as the engine knows it; when it was emitted is not asked for."""
     number = folded.definition.graph.number(attempt.node)
     call = decode_call(journal.calls(folded.key, [number])[number], values)
     return Submission(attempt, attempt_id(folded, attempt), call.target)

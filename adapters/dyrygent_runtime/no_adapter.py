@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from dyrygent_core import Attempt, Call, UsageError
 from dyrygent_core.codec import JSON_VALUES
@@ -11,7 +12,7 @@ from dyrygent_core.ports import Dispatch, Finding, Refusal, Submission, ValueCod
 
 __all__ = ["NoAdapter"]
 
-_WHY = "this process has no engine adapter"
+_WHY: Final = "this process has no engine adapter"
 
 
 class NoAdapter:
@@ -20,7 +21,7 @@ class NoAdapter:
     @property
     def values(self) -> ValueCodec:
         """Plain JSON."""
-        return JSON_VALUES
+        return _PLAIN
 
     def check(self, call: Call) -> None:
         """Refuse every call."""
@@ -46,3 +47,20 @@ class NoAdapter:
     def publish(self, outcome: WorkflowOutcome) -> None:
         """Leave it to a process that has the engine."""
         raise AdapterUnavailableError(_WHY)
+
+
+class _PlainValues:
+    """JSON, and for whatever else an engine has written the advice to bring the adapter."""
+
+    def encode(self, value: Any) -> bytes:
+        return JSON_VALUES.encode(value)
+
+    def decode(self, data: bytes) -> Any:
+        try:
+            return JSON_VALUES.decode(data)
+        except (ValueError, RecursionError) as problem:
+            message = f"{_WHY}, and this was not written as plain JSON; give Run.from_id the adapter"
+            raise AdapterUnavailableError(message) from problem
+
+
+_PLAIN: Final = _PlainValues()

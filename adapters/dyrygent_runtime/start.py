@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, Protocol
 
-from dyrygent_core import Begin, LimitError, UsageError, Workflow, WorkflowExistsError
-from dyrygent_core.checks import check_id
+from dyrygent_core import Begin, Definition, LimitError, UsageError, Workflow, WorkflowExistsError
+from dyrygent_core.checks import check_id, named
 from dyrygent_core.codec import digest, encode_call, encode_definition
 from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Created, Entry, Journal, NewWorkflow, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.labels import check_name, tags_of
 from dyrygent_runtime.run import Run
 from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS
 
@@ -52,34 +53,44 @@ def start(
     """Write the workflow into the journal, send what can run, and return its run.
 
     `id`: at most 155 characters; made up if not given. Starting the same workflow under the same id again gives
-    the run that exists. `tags` are kept beside the journal. `journal`: another than the adapter's own.
+    the run that exists, ended or not, with the name and the tags that it was started with first; so a start whose
+    answer was lost is simply tried again. `tags`: at most 32, each written as an id is, to find it by (`runs`).
+    `journal`: another than the adapter's own; it must be over the store that the engine's workers use.
 
     Raises, and nothing is started: `UsageError` and its kinds for a workflow that cannot be built, a call that the
-    engine can never run or arguments that cannot be encoded; `LimitError`; `WorkflowExistsError`;
-    `JournalUnavailableError`.
+    engine can never run or arguments that cannot be encoded; `LimitError`; `WorkflowExistsError`.
+    `JournalUnavailableError`: it may have been started; try again under the same id.
     """
-    on_conflict = _on_conflict(on_conflict)
-    conductor = adapter.conductor if journal is None else Conductor(journal, adapter)
-    new = _written(conductor, workflow, _workflow_id(id))
+    policy = named(OnConflict, "on_conflict", on_conflict)
+    conductor = _conductor_over(adapter, journal)
+    new, definition = _written(conductor, workflow, _workflow_id(id), tags_of(tags))
     nonce = secrets.token_hex(8)
     until = conductor.clock.monotonic_ms() + conductor.settings.grace_ms // 2
     conductor.reach(FaultPoint.BEFORE_CREATE)
     created = _create(conductor, new, nonce)
     conductor.reach(FaultPoint.AFTER_CREATE)
     if not created.is_new:
-        _check_same(new, created, on_conflict)
+        _check_same(new, created, policy)
         return Run(conductor, created.key)
-    if tags:
-        conductor.journal.annotate(created.key, {"tags": list(tags)})
-    definition, _ = workflow.build()
     begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
     conductor.begin(Folded.initial(created.key, definition), nonce, begin, until)
     return Run(conductor, created.key)
 
 
-def _written(conductor: Conductor, workflow: Workflow, workflow_id: str) -> NewWorkflow:
+def _conductor_over(adapter: StartingAdapter, journal: Journal | None) -> Conductor:
+    """Give the adapter's conductor, or one like it over another journal."""
+    own = adapter.conductor
+    if journal is None or journal is own.journal:
+        return own
+    return Conductor(journal, adapter, settings=own.settings, clock=own.clock, reach=own.reach)
+
+
+def _written(
+    conductor: Conductor, workflow: Workflow, workflow_id: str, tags: tuple[str, ...]
+) -> tuple[NewWorkflow, Definition]:
     """Build, check and encode all of it, before anything is written."""
     _check_workflow(workflow)
+    name = check_name(workflow.name)
     if len(workflow) > MAX_NODES:
         message = f"a workflow has at most {MAX_NODES:,} nodes at run time, this one {len(workflow):,}; split it"
         raise LimitError(message)
@@ -90,12 +101,15 @@ def _written(conductor: Conductor, workflow: Workflow, workflow_id: str) -> NewW
     encoded = tuple(
         encode_call(node.id, item, values) for node, item in zip(definition.graph.nodes, calls, strict=True)
     )
-    return NewWorkflow(
+    new = NewWorkflow(
         key=WorkflowKey(workflow_id, secrets.token_hex(_INCARNATION_BYTES)),
         digest=digest(definition, calls, values, workflow.generated),
         definition=encode_definition(definition),
         calls=encoded,
+        name=name,
+        tags=tags,
     )
+    return new, definition
 
 
 def _check_workflow(workflow: object) -> None:
@@ -138,11 +152,3 @@ def _workflow_id(wanted: str | None) -> str:
         )
         raise UsageError(message)
     return workflow_id
-
-
-def _on_conflict(value: OnConflict | str) -> OnConflict:
-    try:
-        return OnConflict(value)
-    except ValueError:
-        message = f"on_conflict={value!r} is neither 'existing' nor 'error'"
-        raise UsageError(message) from None
