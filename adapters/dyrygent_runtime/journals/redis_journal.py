@@ -7,10 +7,11 @@ last second, without an append-only file all since the last snapshot. Whoever sw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
-from dyrygent_core import Attempt, Begin, Observation
+from dyrygent_core import Attempt, Begin, Observation, WorkflowState
 from dyrygent_core.codec import JSON_VALUES, encode_observation
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import (
@@ -23,35 +24,42 @@ from dyrygent_core.ports import (
     Mark,
     Marks,
     NewWorkflow,
+    Page,
+    Query,
     Seen,
+    StoredSnapshot,
     StoredWorkflow,
     WorkflowKey,
 )
 from dyrygent_runtime.journals import redis_scripts as scripts
 from dyrygent_runtime.journals.redis_connection import RedisConnection
 from dyrygent_runtime.journals.redis_keys import (
+    STORED,
     Keys,
-    due_keys,
     entries_of,
-    key_of,
     lease_view,
     leases_key,
     marks_of,
     member_of,
+    stored_of,
+    tags_text,
 )
-from dyrygent_runtime.journals.writing import attempt_of, field_of, lease_text
+from dyrygent_runtime.journals.redis_walking import claim_due, list_page, purge_closed, removal
+from dyrygent_runtime.journals.writing import field_of, lease_text
 
 __all__ = ["RedisJournal"]
 
 _CALLS_AT_ONCE: Final = 1_000
 _BYTES_AT_ONCE: Final = 8 << 20
-_CALLS_EXPIRE_S: Final = 86_400
+_CALLS_EXPIRE_S: Final = 3_600
 """After so long, calls whose workflow never was created vanish."""
 _DAY_MS: Final = 86_400_000
 
 
 class RedisJournal:
-    """Keeps workflows in Redis 5 or newer. Connections are opened when needed, in each process its own.
+    """Keeps workflows in Redis 5 or newer, or a cluster of it (`redis_address` says how its URL is written).
+
+    Connections are opened when needed, in each process its own.
 
     Raises `UsageError` for a URL that is none.
     """
@@ -69,24 +77,28 @@ class RedisJournal:
         return self._namespace
 
     def create(self, workflow: NewWorkflow, *, nonce: str, due_in_ms: int) -> Created:
-        """See `Journal.create`. The calls go first, under the new incarnation; the last script makes them count."""
+        """See `Journal.create`. One script; before it, of very many calls those that it does not take along."""
         keys = self._keys(workflow.key)
-        for chunk in _chunks(workflow.calls):
+        *earlier, last = _chunks(workflow.calls)
+        for chunk in earlier:
             if not self._redis.run_again(scripts.CALLS, [keys.head, keys.calls], [_CALLS_EXPIRE_S, *chunk]):
                 break  # the id is taken, or this very workflow is there
         incarnation, digest, created = self._redis.run_again(
             scripts.CREATE,
-            [keys.head, keys.entries, keys.due, keys.calls],
+            [keys.head, keys.entries, keys.calls, keys.due, keys.created],
             [
                 workflow.key.incarnation,
                 workflow.key.id.encode(),
                 workflow.digest,
                 workflow.definition,
+                workflow.name,
+                tags_text(workflow.tags),
                 nonce,
                 encode_observation(Begin()),
                 member_of(workflow.key),
                 due_in_ms,
                 len(workflow.calls),
+                *last,
             ],
         )
         if created is None:
@@ -109,7 +121,7 @@ class RedisJournal:
         arguments += [encode_observation(it) for it in observations]
         for attempt, value in (results or {}).items():
             arguments += [field_of(attempt), value]
-        names = [keys.head, keys.entries, keys.results, keys.due, keys.wake]
+        names = [keys.head, keys.entries, keys.results, keys.due, keys.closed, keys.wake]
         _, first, at_ms, has_diverged, lines = _known(key, self._redis.run(scripts.APPEND, names, arguments))
         try:
             missed = entries_of(lines, int(first) - len(lines))
@@ -124,16 +136,11 @@ class RedisJournal:
 
     def definition(self, workflow_id: str) -> StoredWorkflow:
         """See `Journal.definition`."""
-        (stored,) = self._redis.read(lambda pipe: pipe.hgetall(Keys(self._namespace, workflow_id).head))
-        if not stored:
+        (head,) = self._redis.read(lambda pipe: pipe.hmget(Keys(self._namespace, workflow_id).head, STORED))
+        stored = stored_of(workflow_id, head)
+        if stored is None:
             raise UnknownWorkflowError(workflow_id)
-        return StoredWorkflow(
-            WorkflowKey(workflow_id, stored[b"incarnation"].decode()),
-            stored[b"digest"].decode(),
-            stored[b"definition"],
-            b"closed" not in stored,
-            int(stored[b"created"]),
-        )
+        return stored
 
     def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `Journal.calls`."""
@@ -156,63 +163,56 @@ class RedisJournal:
             arguments += [field_of(mark.attempt), mark.kind.value, mark.worker, mark.boot]
         return int(self._redis.run(scripts.MARK, [keys.head, keys.marks], arguments))
 
-    def marks(self, key: WorkflowKey) -> Mapping[Attempt, Marks]:
+    def marks(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, Marks]:
         """See `Journal.marks`."""
-        stored = self._read(key, lambda pipe, keys: pipe.hgetall(keys.marks))
-        return {attempt_of(name): marks_of(text) for name, text in stored.items()}
+        wanted = [field_of(attempt) for attempt in attempts]
+        texts = self._read(key, lambda pipe, keys: pipe.hmget(keys.marks, wanted or [b""]))
+        return {it: marks_of(text) for it, text in zip(attempts, texts, strict=False) if text is not None}
 
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
-        """See `Journal.due`. One round trip tells that nothing is due; two more claim what is.
-
-        A process that asks for this sweeps, and it says once if the server may forget what it keeps.
-        """
+        """See `Journal.due`. A process that asks sweeps, and it says once if the server may forget what it keeps."""
         self._redis.warn_of_configuration()
-        partitions = self._partitions_due()
-        if not partitions or limit < 1:
-            return ()
-        overdue = self._redis.send(lambda pipe: [pipe.eval(scripts.DUE, 1, it, limit) for it in partitions])
-        oldest = sorted(
-            (float(score), place, member)
-            for place, found in enumerate(overdue)
-            for member, score in zip(found[::2], found[1::2], strict=True)
-        )[:limit]
-        wanted: dict[int, list[bytes]] = {}
-        for _, place, member in oldest:
-            wanted.setdefault(place, []).append(member)
-        answers = self._redis.send(
-            lambda pipe: [pipe.eval(scripts.CLAIM, 1, partitions[it], claim_ms, *wanted[it]) for it in wanted]
-        )
-        claimed_ms = {member: int(now_ms) for now_ms, members in answers for member in members}
-        return tuple(Due(key_of(it), claimed_ms[it]) for _, _, it in oldest if it in claimed_ms)
+        return claim_due(self._redis, self._namespace, limit=limit, claim_ms=claim_ms)
 
     def rest(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.rest`."""
-        self._set_due(key, scripts.REST, in_ms)
+        keys = self._keys(key)
+        self._run_known(key, scripts.REST, [keys.head, keys.due, keys.created], [member_of(key), in_ms])
 
     def remind(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.remind`."""
-        self._set_due(key, scripts.REMIND, in_ms)
+        keys = self._keys(key)
+        self._run_known(key, scripts.REMIND, [keys.head, keys.due], [member_of(key), in_ms])
 
-    def close(self, key: WorkflowKey, *, at: int) -> bool:
+    def close(self, key: WorkflowKey, *, at: int, state: WorkflowState) -> bool:
         """See `Journal.close`."""
         keys = self._keys(key)
-        names = [keys.head, keys.entries, keys.due]
-        _, is_closed = _known(key, self._redis.run_again(scripts.CLOSE, names, [key.incarnation, member_of(key), at]))
+        names = [keys.head, keys.due, keys.created, keys.closed, keys.entries]
+        _, is_closed = self._run_known(key, scripts.CLOSE, names, [member_of(key), at, state.value])
         return bool(is_closed)
+
+    def keep_snapshot(self, key: WorkflowKey, snapshot: StoredSnapshot) -> None:
+        """See `Journal.keep_snapshot`."""
+        arguments = [snapshot.seen.position, snapshot.seen.nonce, snapshot.data]
+        self._run_known(key, scripts.KEEP, [self._keys(key).head], arguments)
 
     def delete(self, key: WorkflowKey) -> None:
         """See `Journal.delete`."""
-        keys = self._keys(key)
-        names = [keys.due, keys.wake, keys.head, keys.entries, keys.calls, keys.results, keys.marks, keys.notes]
-        self._redis.run_again(scripts.DELETE, names, [key.incarnation, member_of(key)])
+        self._redis.run_again(scripts.DELETE, *removal(self._namespace, key))
+
+    def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
+        """See `Journal.list`. A page for a filter that matches one workflow in thousands may be short."""
+        return list_page(self._redis, self._namespace, query, limit=limit, after=after)
+
+    def purge(self, *, closed_for_ms: int, limit: int) -> int:
+        """See `Journal.purge`."""
+        return purge_closed(self._redis, self._namespace, closed_for_ms=closed_for_ms, limit=limit)
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
         keys = self._keys(key)
-        arguments: list[Any] = [key.incarnation]
-        for name, value in notes.items():
-            arguments += [name, b"" if value is None else JSON_VALUES.encode(value)]
-        _known(key, self._redis.run_again(scripts.ANNOTATE, [keys.head, keys.notes], arguments))
+        written = [(name, b"" if value is None else JSON_VALUES.encode(value)) for name, value in notes.items()]
+        self._run_known(key, scripts.ANNOTATE, [keys.head, keys.notes], list(chain.from_iterable(written)))
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
         """See `Journal.annotations`."""
@@ -232,9 +232,17 @@ class RedisJournal:
         return tuple(views), int(now)
 
     def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
-        """See `Journal.watch`. What is appended before the subscription is seen by looking once it stands."""
-        self._redis.wait(self._keys(key).wake, lambda: self._length(key) > after, timeout_ms / 1000)
-        return self._length(key) > after
+        """See `Journal.watch`. All that wait in a process share one connection."""
+
+        def is_there() -> bool:
+            return self._length(key) > after
+
+        if is_there():
+            return True
+        if timeout_ms <= 0:
+            return False
+        length = self._redis.wait(self._keys(key).wake, is_there, timeout_ms / 1000)
+        return (length is not None and length > after) or is_there()
 
     def dispose(self) -> None:
         """Close this process's connections."""
@@ -243,34 +251,29 @@ class RedisJournal:
     def _keys(self, key: WorkflowKey) -> Keys:
         return Keys(self._namespace, key.id, key.incarnation)
 
+    def _run_known(self, key: WorkflowKey, script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script that may be repeated, of a workflow that must be there."""
+        return _known(key, self._redis.run_again(script, names, [key.incarnation, *arguments]))
+
     def _read(self, key: WorkflowKey, fill: Callable[[Any, Keys], Any]) -> Any:
-        """Read something of a workflow, if it is this incarnation of it."""
+        """Read something of a workflow, if it is this incarnation of it.
+
+        An incarnation comes once, and goes for good: if it is there before and after, it was in between.
+        """
         keys = self._keys(key)
-        incarnation, found = self._redis.read(lambda pipe: fill(pipe.hget(keys.head, "incarnation"), keys))
-        if incarnation is None or incarnation.decode() != key.incarnation:
+
+        def ask(pipe: Any) -> None:
+            pipe.hget(keys.head, "incarnation")
+            fill(pipe, keys)
+            pipe.hget(keys.head, "incarnation")
+
+        before, found, then = self._redis.read(ask)
+        if not before == then == key.incarnation.encode():
             raise UnknownWorkflowError(key.id)
         return found
 
     def _length(self, key: WorkflowKey) -> int:
         return int(self._read(key, lambda pipe, keys: pipe.llen(keys.entries)))
-
-    def _set_due(self, key: WorkflowKey, script: str, in_ms: int) -> None:
-        keys = self._keys(key)
-        arguments = [key.incarnation, member_of(key), in_ms]
-        _known(key, self._redis.run_again(script, [keys.head, keys.due], arguments))
-
-    def _partitions_due(self) -> list[str]:
-        """Ask all partitions, in one round trip, whether anything is due."""
-        names = due_keys(self._namespace)
-
-        def ask(pipe: Any) -> None:
-            pipe.time()
-            for name in names:
-                pipe.zrange(name, 0, 0, withscores=True)
-
-        (seconds, micros), *firsts = self._redis.send(ask)
-        now_ms = seconds * 1000 + micros // 1000
-        return [name for name, first in zip(names, firsts, strict=True) if first and first[0][1] <= now_ms]
 
 
 def _known(key: WorkflowKey, answer: Any) -> Any:
@@ -279,15 +282,14 @@ def _known(key: WorkflowKey, answer: Any) -> Any:
     return answer
 
 
-def _chunks(calls: Sequence[bytes]) -> Generator[list[Any]]:
+def _chunks(calls: Sequence[bytes]) -> Sequence[Sequence[Any]]:
     """Cut calls, each behind its number, into what one script takes without holding up the server for long."""
-    chunk: list[Any] = []
+    chunks: list[list[Any]] = [[]]
     size = 0
     for number, call in enumerate(calls):
-        if chunk and (size + len(call) > _BYTES_AT_ONCE or len(chunk) >= 2 * _CALLS_AT_ONCE):
-            yield chunk
-            chunk, size = [], 0
-        chunk += [number, call]
+        if chunks[-1] and (size + len(call) > _BYTES_AT_ONCE or len(chunks[-1]) >= 2 * _CALLS_AT_ONCE):
+            chunks.append([])
+            size = 0
+        chunks[-1] += [number, call]
         size += len(call)
-    if chunk:
-        yield chunk
+    return chunks

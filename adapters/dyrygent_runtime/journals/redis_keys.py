@@ -10,28 +10,34 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
+from dyrygent_core import WorkflowState
 from dyrygent_core.codec import decode_observation
-from dyrygent_core.ports import Entry, LeaseView, Marks, WorkflowKey
+from dyrygent_core.ports import Entry, LeaseView, Listed, Marks, Seen, StoredSnapshot, StoredWorkflow, WorkflowKey
 from dyrygent_runtime.journals.writing import lease_of
 
 __all__ = [
+    "LISTED",
+    "STORED",
     "Keys",
-    "due_keys",
     "entries_of",
     "key_of",
     "lease_view",
     "leases_key",
+    "listed_of",
     "marks_of",
     "member_of",
+    "partition_keys",
+    "stored_of",
+    "tags_text",
 ]
 
 _PARTITIONS: Final = 64
 
 
 class Keys:
-    """The names of one workflow's keys. Without an incarnation only `head` and `due` mean something."""
+    """The names of one workflow's keys. Without an incarnation `entries` to `notes` mean nothing."""
 
     def __init__(self, namespace: str, workflow_id: str, incarnation: str = "") -> None:
         name = workflow_id.encode()
@@ -45,12 +51,14 @@ class Keys:
         self.marks = f"{own}:m"
         self.notes = f"{own}:n"
         self.due = f"{tag}:due"
+        self.created = f"{tag}:created"
+        self.closed = f"{tag}:closed"
         self.wake = f"{tag}:wake:{digest}"
 
 
-def due_keys(namespace: str) -> tuple[str, ...]:
-    """Return the sorted sets of due times, of all partitions."""
-    return tuple(f"{_partition(number, namespace)}:due" for number in range(_PARTITIONS))
+def partition_keys(namespace: str, name: Literal["due", "created", "closed"]) -> tuple[str, ...]:
+    """Return the keys of this name, of all partitions."""
+    return tuple(f"{_partition(number, namespace)}:{name}" for number in range(_PARTITIONS))
 
 
 def leases_key(namespace: str) -> str:
@@ -90,6 +98,55 @@ def entries_of(lines: Sequence[bytes], first: int) -> tuple[Entry, ...]:
         nonce, at_ms, text = json.loads(line)
         entries.append(Entry(position, nonce, decode_observation(text, int(at_ms))))
     return tuple(entries)
+
+
+STORED: Final = (
+    "incarnation",
+    "digest",
+    "definition",
+    "closed",
+    "created",
+    "snapshot_at",
+    "snapshot_nonce",
+    "snapshot",
+)
+"""The fields of a head that `stored_of` reads."""
+
+
+def stored_of(workflow_id: str, head: Sequence[bytes | None]) -> StoredWorkflow | None:
+    """Read a workflow from its head; None if there is none."""
+    incarnation, digest, definition, closed, created, at, nonce, data = head
+    if incarnation is None or digest is None or definition is None or created is None:
+        return None
+    snapshot = None
+    if at is not None and nonce is not None and data is not None:
+        snapshot = StoredSnapshot(Seen(int(at), nonce.decode()), data)
+    key = WorkflowKey(workflow_id, incarnation.decode())
+    return StoredWorkflow(key, digest.decode(), definition, closed is None, int(created), snapshot)
+
+
+LISTED: Final = ("incarnation", "name", "tags", "created", "closed", "state")
+"""The fields of a head that `listed_of` reads."""
+
+
+def listed_of(workflow_id: str, head: Sequence[bytes | None]) -> Listed | None:
+    """Read what a list says of a workflow from its head; None if there is none."""
+    incarnation, name, tags, created, closed, state = head
+    if incarnation is None or name is None or tags is None or created is None:
+        return None
+    return Listed(
+        WorkflowKey(workflow_id, incarnation.decode()),
+        name.decode(),
+        tuple(json.loads(tags)),
+        WorkflowState.RUNNING if state is None else WorkflowState(state.decode()),
+        int(created),
+        None if closed is None else int(closed),
+    )
+
+
+def tags_text(tags: Sequence[str]) -> str:
+    """Write tags."""
+    return json.dumps(tags)
 
 
 def marks_of(text: bytes) -> Marks:
