@@ -123,8 +123,8 @@ class Run:
     async def wait_async(self, timeout: float | None = None) -> WorkflowState:  # noqa: ASYNC109  # as in `wait`
         """Wait as `wait` does, without holding up the event loop.
 
-        It may be cancelled at any time. While it waits it occupies a thread of the loop's default executor, and for
-        half a second more when it is cancelled.
+        It may be cancelled at any time. While it waits it has a thread of its own, which is gone half a second after
+        a cancel.
         """
         return await wait_for_end_async(self._conductor, self.key, timeout)
 

@@ -53,8 +53,8 @@ def start(
     """Write the workflow into the journal, send what can run, and return its run.
 
     `id`: at most 155 characters; made up if not given. Starting the same workflow under the same id again gives
-    the run that exists, ended or not, with the name and the tags that it was started with first; so a start whose
-    answer was lost is simply tried again. `tags`: at most 32, each written as an id is, to find it by (`runs`).
+    the run that exists, ended or not, with the tags that it was started with first; so a start whose answer was lost
+    is simply tried again. `tags`: at most 32, each written as an id is, to find it by (`runs`).
     `journal`: another than the adapter's own; it must be over the store that the engine's workers use.
 
     Raises, and nothing is started: `UsageError` and its kinds for a workflow that cannot be built, a call that the
@@ -135,8 +135,8 @@ def _check_same(new: NewWorkflow, created: Created, on_conflict: OnConflict) -> 
         raise WorkflowExistsError(message)
     if created.digest != new.digest:
         message = (
-            f"workflow {quoted(new.key.id)} exists already with other nodes or arguments; an id stands for one "
-            f"workflow, so put what differs into the id"
+            f"workflow {quoted(new.key.id)} exists already with other nodes or arguments, or another name; an id "
+            f"stands for one workflow, so put what differs into the id"
         )
         raise WorkflowExistsError(message)
 

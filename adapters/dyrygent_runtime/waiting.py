@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from attrs import frozen
@@ -23,7 +24,7 @@ __all__ = ["wait_for_end", "wait_for_end_async"]
 
 _SLICE_MS: Final = 10_000
 _ASYNC_SLICE_MS: Final = 500
-"""For so long a cancelled wait keeps a thread of the loop's executor, and so the end of `asyncio.run`."""
+"""For so long a thread outlives the wait that was cancelled."""
 
 
 def wait_for_end(conductor: Conductor, key: WorkflowKey, timeout: float | None) -> WorkflowState:
@@ -35,10 +36,18 @@ def wait_for_end(conductor: Conductor, key: WorkflowKey, timeout: float | None) 
 
 
 async def wait_for_end_async(conductor: Conductor, key: WorkflowKey, timeout: float | None) -> WorkflowState:  # noqa: ASYNC109  # as in `wait_for_end`
-    """Wait as `wait_for_end` does, in threads of the event loop's executor, one slice after the other."""
+    """Wait as `wait_for_end` does, in a thread of its own.
+
+    Not in one of the loop's default executor: that has few, and whoever looks up a host's name needs one of them.
+    """
     wait = _Wait(conductor, key, timeout, _end_ms(conductor, timeout))
-    while (state := await asyncio.to_thread(wait.step, _ASYNC_SLICE_MS)) is None:
-        pass
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="dyrygent-wait")
+    try:
+        while (state := await loop.run_in_executor(thread, wait.step, _ASYNC_SLICE_MS)) is None:
+            pass
+    finally:
+        thread.shutdown(wait=False)  # it ends with its slice
     return state
 
 
