@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from typing import Final
 
 import pytest
 from attrs import define, field
@@ -16,7 +19,24 @@ from dyrygent_runtime.faults import nothing
 from dyrygent_runtime.journals import MemoryJournal, open_journal
 from tests.dyrygent_runtime.engine import ManualEngine
 
-STORES = ("memory", "sqlite")
+STORES: Final = ("memory", "sqlite", "redis")
+_PROCESSES: Final = 3
+
+
+@contextmanager
+def opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[Store]:
+    """Open the store that a fixture with the params `STORES` is asked for, and close it at the end."""
+    if request.param == "memory":
+        journals: list[Journal] = [MemoryJournal("tests")]
+    else:
+        url = f"sqlite:///{folder}/journal.db" if request.param == "sqlite" else request.getfixturevalue("redis_url")
+        journals = [open_journal(url, folder.name) for _ in range(_PROCESSES)]
+    if not hasattr(journals[0], "purge"):
+        pytest.skip("the SQL journal has no lists yet")
+    turns = cycle(journals)
+    yield Store(lambda: next(turns))
+    for journal in journals:
+        journal.dispose()
 
 
 @define
@@ -24,21 +44,12 @@ class Store:
     """A store that lasts for the test."""
 
     open: Callable[[], Journal]
-    """Give a journal as one more process has it."""
+    """Give a journal as one of the processes has it."""
     engine: ManualEngine = field(factory=ManualEngine)
     settings: Settings = field(factory=Settings)
 
     def __attrs_post_init__(self) -> None:
         self.engine.conductor = self.process()
-
-    @classmethod
-    def of(cls, kind: str, folder: Path) -> Store:
-        if kind == "memory":
-            journal = MemoryJournal("tests")
-            return cls(lambda: journal)
-        if not hasattr(open_journal("sqlite://", "tests"), "purge"):
-            pytest.skip("the SQL journal has no lists yet")
-        return cls(lambda: open_journal(f"sqlite:///{folder}/journal.db", "tests"))
 
     @property
     def journal(self) -> Journal:

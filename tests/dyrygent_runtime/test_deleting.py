@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from dyrygent_core import Attempt, Succeeded, UnknownWorkflowError, UsageError, 
 from dyrygent_runtime import Run
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.questions import EVERYTHING
-from tests.dyrygent_runtime.stores import STORES, Store, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, of_calls, opened
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ out must be what one of the two orders gives, and the journal must say the same 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -29,14 +29,15 @@ from dyrygent_core import (
 )
 from dyrygent_runtime import Run
 from dyrygent_testing.journal_basis import at_once
-from tests.dyrygent_runtime.stores import STORES, Store, chained, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, chained, of_calls, opened
 
 _RACES: Final = 200
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 def race(store: Store, run: Run, *asks: Callable[[Run], object]) -> list[type[Exception] | None]:

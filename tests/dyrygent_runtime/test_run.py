@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,13 @@ from dyrygent_runtime import Run
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import HOSTILE
 from tests.dyrygent_runtime.questions import QUESTIONS
-from tests.dyrygent_runtime.stores import STORES, Store, chained, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, chained, of_calls, opened
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from dyrygent_core.ports import Journal, Page, Query
 from dyrygent_runtime import Run, page_of_runs, purge, runs
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import HOSTILE
-from tests.dyrygent_runtime.stores import STORES, Store, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, of_calls, opened
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 class StampedJournal(MemoryJournal):

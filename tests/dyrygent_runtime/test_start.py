@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,13 @@ from dyrygent_core.ports import Created, NewWorkflow, Query
 from dyrygent_runtime import OnConflict, Settings, start
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import HOSTILE
-from tests.dyrygent_runtime.stores import STORES, Store, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, of_calls, opened
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 def ids(store: Store) -> list[str]:

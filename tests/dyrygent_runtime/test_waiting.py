@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime import Run
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import eventually
-from tests.dyrygent_runtime.stores import STORES, Store, of_calls
+from tests.dyrygent_runtime.stores import STORES, Store, of_calls, opened
 
 _PROMPTLY_S = 3.0
 """Far below a slice of `wait`, far above what waking up takes."""
@@ -36,8 +37,9 @@ class WatchedJournal(MemoryJournal):
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return Store.of(request.param, tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request, tmp_path) as store:
+        yield store
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_type
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
 
 from dyrygent_core import (
     Attempt,
@@ -12,6 +13,9 @@ from dyrygent_core import (
     Graph,
     Node,
     NodeHandle,
+    PathStep,
+    Progress,
+    Ran,
     ResultRef,
     State,
     Status,
@@ -21,8 +25,8 @@ from dyrygent_core import (
     advance,
     call,
 )
-from dyrygent_core.ports import Journal
-from dyrygent_runtime import Run
+from dyrygent_core.ports import Entry, Journal, Listed, Page
+from dyrygent_runtime import OnConflict, OnUnfinished, Run, page_of_runs, purge, runs, start
 from dyrygent_runtime.journals import MemoryJournal, open_journal
 from local_dyrygent import LocalAdapter
 
@@ -50,12 +54,61 @@ def builder() -> Workflow:
     return workflow
 
 
-def runtime(journal: Journal) -> None:
+def starting(journal: Journal) -> None:
     with LocalAdapter({"users.create": str}, journal=journal) as adapter:
         run = adapter.start(builder(), id="one", on_conflict="error", tags=["a"])
         assert_type(run, Run)
-        assert_type(run.wait(timeout=60), WorkflowState)
-        run.cancel("enough")
+        start(adapter, builder(), on_conflict=OnConflict.EXISTING, tags=("a", "b"), journal=journal)
+        assert_type(Run.from_id("one", journal), Run)
+        Run.from_id("one", journal, adapter)
+
+
+def questions(run: Run, node: NodeHandle) -> None:
+    assert_type(run.id, str)
+    assert_type(run.name, str)
+    assert_type(run.tags, tuple[str, ...])
+    assert_type(run.state, State)
+    assert_type(run.workflow_state, WorkflowState)
+    assert_type(run.statuses, Mapping[str, Status])
+    assert_type(run.progress, Progress)
+    assert_type(run.status(node), Status)
+    assert_type(run.wait(timeout=60), WorkflowState)
+    assert_type(run.result(), Any)
+    assert_type(run.result(node), Any)
+    assert_type(run.results(), dict[str, Any])
+    assert_type(run.results([node, "log"]), dict[str, Any])
+    assert_type(run.history(), tuple[Entry, ...])
+    assert_type(run.explain(node), str)
+    assert_type(run.story("log"), tuple[str, ...])
+    assert_type(run.critical_path(), tuple[PathStep, ...])
+    assert_type(run.timeline(), dict[str, Ran])
+
+
+async def in_a_loop(run: Run) -> None:
+    assert_type(await run.wait_async(timeout=1.5), WorkflowState)
+
+
+def requests(run: Run, node: NodeHandle) -> None:
+    run.pause("lunch")
+    run.resume()
+    run.skip(node, "not today")
+    run.cancel("enough")
+    run.rerun()
+    run.rerun(node)
+    run.rerun([node, "log"])
+    run.delete()
+    run.delete(on_unfinished="delete")
+    run.delete(on_unfinished=OnUnfinished.ERROR)
+
+
+def listing(journal: Journal) -> None:
+    assert_type(runs(journal), Iterator[Listed])
+    runs(journal, states=["FAILURE", WorkflowState.ERROR], name="onboard", tags={"eu"})
+    runs(journal, created_from=datetime(2024, 1, 1, tzinfo=UTC), created_to=None)
+    page = page_of_runs(journal, limit=20, states=["RUNNING"])
+    assert_type(page, Page)
+    page_of_runs(journal, after=page.following, states=["RUNNING"])
+    assert_type(purge(journal, closed_for=timedelta(days=30)), int)
 
 
 def journals() -> tuple[Journal, Journal]:
