@@ -63,7 +63,7 @@ class Figures:
 
 def figures_of(run: Run, deps: Mapping[str, Sequence[str]], workers: int) -> Figures:
     """Read a finished run's journal."""
-    entries = run.entries()
+    entries = run.history()
     begun_ms, ended_ms = entries[0].observation.at_ms, entries[-1].observation.at_ms
     return measure(run.timeline(), deps, workers, begun_ms, ended_ms)
 

@@ -157,7 +157,7 @@ def test_a_task_that_takes_too_long_is_given_up(adapter: CeleryAdapter, workers:
     redis.set("tests:time-out", 1)
 
     assert ended(run, workers) is WorkflowState.SUCCESS
-    assert isinstance(run.entries()[1].observation, TimedOut)
+    assert isinstance(run.history()[1].observation, TimedOut)
     assert run.result() == "tests:time-out"
 
 
@@ -256,7 +256,7 @@ def test_a_worker_dies_while_its_workflow_is_paused(
         redis.set("tests:paused", 1)
         own.start(*queue, "-n", "second-paused@%h")
         wait_until(lambda: run.status("node") is Status.READY, "the loss", lambda: story(run, own))
-        assert isinstance(run.entries()[-1].observation, Lost)
+        assert isinstance(run.history()[-1].observation, Lost)
 
         run.resume()
 

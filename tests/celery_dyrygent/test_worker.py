@@ -33,7 +33,7 @@ def task(name: str, *args: object, **kwargs: object) -> object:
 
 
 def story(run: Run, workers: Workers) -> str:
-    entries = "\n".join(map(repr, run.entries()))
+    entries = "\n".join(map(repr, run.history()))
     return f"{run.state!r}\n{entries}\n{workers.said()[-4000:]}"
 
 
@@ -117,7 +117,7 @@ def test_the_engines_own_retries_are_one_attempt(adapter: CeleryAdapter, workers
 
     assert ended(run, workers) is WorkflowState.SUCCESS
     assert run.result() == 7
-    assert len(run.entries()) == 2
+    assert len(run.history()) == 2
 
 
 def test_ignore_skips_what_needs_it(adapter: CeleryAdapter, workers: Workers) -> None:
@@ -136,7 +136,7 @@ def test_a_killed_pool_process_is_a_loss(adapter: CeleryAdapter, workers: Worker
     run = adapter.start(one("die_once", "tests:die-once"))
 
     assert ended(run, workers) is WorkflowState.SUCCESS
-    assert [type(entry.observation) for entry in run.entries()][1:] == [Lost, Succeeded]
+    assert [type(entry.observation) for entry in run.history()][1:] == [Lost, Succeeded]
 
 
 def test_revoke_cancels_through_the_journal(
@@ -177,14 +177,14 @@ def test_all_workers_may_be_killed(
         wait_until(lambda: marks().started_ms, "the start of the first task", lambda: story(run, own))
         own.kill()
         assert (run.status(running), run.status(waiting)) == (Status.SCHEDULED, Status.WAITING)
-        assert len(run.entries()) == 1
+        assert len(run.history()) == 1
 
         redis.set("tests:restarted", 1)
         own.start(*queue, "-n", "second@%h")
 
         assert ended(run, own) is WorkflowState.SUCCESS
         assert run.result() == ["tests:restarted"]
-        assert any(isinstance(entry.observation, Lost) for entry in run.entries())
+        assert any(isinstance(entry.observation, Lost) for entry in run.history())
     finally:
         own.kill()
 

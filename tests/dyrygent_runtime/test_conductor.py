@@ -260,7 +260,7 @@ def test_a_lost_reply_is_resolved_by_the_nonce(world: World) -> None:
     world.succeed(run, "a", value=1)
 
     assert world.engine.take() == ["b"]
-    assert [entry.position for entry in run.entries()] == [1, 2]
+    assert [entry.position for entry in run.history()] == [1, 2]
 
 
 def test_a_divergent_cache_is_dropped(world: World) -> None:

@@ -86,7 +86,7 @@ def live_through(world: World, fate: Fate, build: Callable[[], Workflow]) -> tup
         else:
             world.clock.advance(world.settings.sweep_interval_ms)
             sweep(world, fate)
-    pytest.fail(f"not finished: {run.state!r}\n" + "\n".join(map(repr, run.entries())))
+    pytest.fail(f"not finished: {run.state!r}\n" + "\n".join(map(repr, run.history())))
 
 
 def process(world: World, fate: Fate) -> Conductor:
@@ -152,7 +152,7 @@ def check(world: World, run: Run, ran: Counter[Attempt], fate: Fate, value: obje
     assert run.result() == value
     touched = [attempt for attempt, times in ran.items() if times > 1]
     assert len(touched) <= (2 if fate.has_struck else 0)
-    assert len({entry.observation for entry in run.entries() if isinstance(entry.observation, Succeeded)}) >= len(ran)
+    assert len({entry.observation for entry in run.history() if isinstance(entry.observation, Succeeded)}) >= len(ran)
     assert world.engine.published
     assert {outcome.value for outcome in world.engine.published} == {value}
 

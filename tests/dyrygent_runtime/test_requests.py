@@ -117,7 +117,7 @@ def test_the_deadline_is_recorded_once(world: World) -> None:
     for _ in range(5):
         wait_and_sweep(world, world.settings.sweep_interval_ms)
 
-    assert [type(it.observation) for it in run.entries()].count(DeadlinePassed) == 1
+    assert [type(it.observation) for it in run.history()].count(DeadlinePassed) == 1
 
 
 def test_a_pause_holds_back_what_becomes_runnable(world: World) -> None:
@@ -188,12 +188,12 @@ def test_a_rerun_of_what_is_not_there_changes_nothing(world: World, names: list[
     """An unknown name among those to be repeated is refused, and the workflow stays closed."""
     failed_once(world)
     run = world.start(side_by_side("a", "b"), id="w")
-    before = run.entries()
+    before = run.history()
 
     with pytest.raises(UnknownNodeError):
         run.rerun(names)
 
-    assert run.entries() == before
+    assert run.history() == before
     assert not world.journal.definition("w").is_open
 
 
@@ -242,7 +242,7 @@ def test_a_success_that_left_nothing_fails_if_its_value_is_wanted(world: World) 
     wait_and_sweep(world, world.settings.sweep_interval_ms)
 
     assert run.status("a") is Status.FAILED
-    assert "ResultMissingError" in str(run.entries()[-1].observation)
+    assert "ResultMissingError" in str(run.history()[-1].observation)
 
 
 def workflow_result() -> object:
@@ -318,7 +318,7 @@ def test_instances_never_share_an_id_of_the_engines(world: World) -> None:
 def test_a_workflow_that_runs_is_not_rerun(world: World) -> None:
     """Only a workflow that has ended, and not in SUCCESS, is run again; the others stay as they are."""
     run = world.start(side_by_side("a"))
-    before = run.entries()
+    before = run.history()
     with pytest.raises(UsageError, match="is in RUNNING"):
         run.rerun()
-    assert run.entries() == before
+    assert run.history() == before

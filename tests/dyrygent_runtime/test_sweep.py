@@ -88,7 +88,7 @@ def test_an_attempt_on_a_dead_worker_is_lost_and_run_again(world: World) -> None
     wait_and_sweep(world, world.settings.sweep_interval_ms)
     (sent,) = world.engine.sent
     assert sent.attempt == Attempt("a", 0, 2)
-    assert isinstance(run.entries()[-1].observation, Lost)
+    assert isinstance(run.history()[-1].observation, Lost)
 
 
 def test_an_attempt_that_its_living_worker_forgot_is_lost(world: World) -> None:
@@ -147,7 +147,7 @@ def test_an_attempt_that_never_starts_is_sent_again_and_at_last_lost(world: Worl
         assert world.engine.take() == ["a"]
     wait_and_sweep(world, 8 * hours + world.settings.sweep_interval_ms)
 
-    assert isinstance(run.entries()[-1].observation, Lost)
+    assert isinstance(run.history()[-1].observation, Lost)
     assert [it.attempt for it in world.engine.sent] == [Attempt("a", 0, 2)]
 
 

@@ -32,7 +32,7 @@ def wait_and_sweep(world: World, milliseconds: int) -> int:
 
 
 def kinds(run: Run) -> list[type]:
-    return [type(entry.observation) for entry in run.entries()][1:]
+    return [type(entry.observation) for entry in run.history()][1:]
 
 
 def test_the_time_runs_from_the_start(world: World) -> None:

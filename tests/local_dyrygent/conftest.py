@@ -42,4 +42,4 @@ def ended(run: Run) -> WorkflowState:
     try:
         return run.wait(20)
     except TimeoutError as problem:
-        pytest.fail(f"{problem}\n" + "\n".join(map(repr, run.entries())), pytrace=False)
+        pytest.fail(f"{problem}\n" + "\n".join(map(repr, run.history())), pytrace=False)

@@ -12,7 +12,16 @@ HOW_TO: Final = Path(__file__).parents[2] / "docs" / "how-to"
 _EXAMPLE: Final = re.compile(r"^```python\n(# \w+\.py\n.*?)^```\n+```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["map-over-a-list", "branch-and-skip", "clean-up-at-the-end"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "map-over-a-list",
+        "branch-and-skip",
+        "clean-up-at-the-end",
+        "wait-for-a-workflow",
+        "list-and-delete-runs",
+    ],
+)
 def test_the_pages_print_what_they_say(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each file of a page that is followed by what it prints does print that."""
     examples = _EXAMPLE.findall((HOW_TO / f"{page}.md").read_text(encoding="utf-8"))

@@ -215,7 +215,7 @@ def test_refused_requests_change_nothing(local: Locals) -> None:
     workflow.add(call("gate"), id="node")
     run = local(gate=gate).start(workflow)
     assert gate.begun.wait(10)
-    before = run.entries()
+    before = run.history()
 
     with pytest.raises(UnknownNodeError, match="did you mean 'node'"):
         run.skip("nod")
@@ -224,16 +224,16 @@ def test_refused_requests_change_nothing(local: Locals) -> None:
     with pytest.raises(UsageError, match="is in RUNNING; only one that has ended"):
         run.rerun()
     run.resume()
-    assert run.entries() == before
+    assert run.history() == before
     gate.open.set()
     assert ended(run) is WorkflowState.SUCCESS
-    before = run.entries()
+    before = run.history()
 
     with pytest.raises(UsageError, match="is in SUCCESS"):
         run.rerun()
     for ask in (run.cancel, run.pause, run.resume, lambda: run.skip("node")):
         ask()
-    assert run.entries() == before
+    assert run.history() == before
 
 
 # Time-outs
@@ -255,7 +255,7 @@ def test_an_attempt_that_takes_too_long_is_given_up(local: Locals) -> None:
 
     assert ended(run) is WorkflowState.SUCCESS
     assert run.result() == "done"
-    assert [type(it.observation).__name__ for it in run.entries()] == ["Begin", "TimedOut", "Succeeded"]
+    assert [type(it.observation).__name__ for it in run.history()] == ["Begin", "TimedOut", "Succeeded"]
     gate.open.set()
 
 
