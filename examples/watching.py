@@ -70,10 +70,9 @@ class _View:
         self._state = self.run.state
         if len(self._state.graph) <= _MOST_MARKED_NODES and time.monotonic() - self._marked_s > _MARKS_EVERY_S:
             self._marked_s = time.monotonic()
-            marks = self.engine.adapter.journal.marks(self.run.key)
-            self._running = tuple(
-                it.node for it in self._state.attempts_in_flight if it in marks and marks[it].started_ms is not None
-            )
+            in_flight = self._state.attempts_in_flight
+            marks = self.engine.adapter.journal.marks(self.run.key, in_flight)
+            self._running = tuple(it.node for it in in_flight if it in marks and marks[it].started_ms is not None)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Group(*self._lines())
