@@ -46,6 +46,17 @@ def test_groups_nested_in_a_header_keep_their_order(app: Celery) -> None:
     assert workflow.apply_async().get(timeout=30) == [[[1], [2], [3]]]
 
 
+def test_a_canvas_has_name_and_tags(app: Celery) -> None:
+    """What `apply_async` is given to find the workflow by is found."""
+    workflow = Workflow(name="sums")
+    workflow.add_celery_canvas(sig(app, "add", 1, 2))
+
+    result = workflow.apply_async(tags=["eu", "daily"])
+
+    assert (result.run.name, result.run.tags) == ("sums", ("eu", "daily"))
+    assert result.get(timeout=30) == 3
+
+
 def test_a_failure_before_a_last_group_is_told(app: Celery) -> None:
     """A chain that fails before the group at its end raises the task's own exception; the group never runs."""
     last = sig(app, "add", 1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dyrygent_core import (
     Attempt,
+    CancelRequested,
     DeadlinePassed,
     Failed,
     Failure,
@@ -19,10 +22,13 @@ from dyrygent_core import (
     call,
 )
 from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.ports import Finding
+from dyrygent_core.errors import JournalUnavailableError
+from dyrygent_core.ports import Appended, Entry, Finding, WorkflowKey
 from dyrygent_runtime.fold import attempt_id, first_id
+from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.reports import returned
 from tests.dyrygent_runtime.conftest import World
+from tests.dyrygent_runtime.stores import Store
 
 
 def side_by_side(*nodes: str, **settings: int | str) -> Workflow:
@@ -322,3 +328,61 @@ def test_a_workflow_that_runs_is_not_rerun(world: World) -> None:
     with pytest.raises(UsageError, match="is in RUNNING"):
         run.rerun()
     assert run.history() == before
+
+
+# A store that is away
+
+
+class ForgetfulJournal(MemoryJournal):
+    """A journal whose answers get lost for a while, though it writes."""
+
+    is_away = False
+
+    def append(self, *args: Any, **options: Any) -> Appended:
+        appended = super().append(*args, **options)
+        self._maybe_away()
+        return appended
+
+    def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
+        if after:  # what was written is not found again either
+            self._maybe_away()
+        return super().read(key, after=after)
+
+    def _maybe_away(self) -> None:
+        if self.is_away:
+            message = "the connection is gone"
+            raise JournalUnavailableError(message)
+
+
+def test_a_request_that_may_have_been_recorded_is_asked_again() -> None:
+    """When the store's answers are lost the caller is told; to ask again does no harm, whatever was written."""
+    journal = ForgetfulJournal("tests")
+    store = Store(lambda: journal)
+    run = store.start(side_by_side("a", "b"))
+    asking = store.elsewhere(run)
+    journal.is_away = True
+    with pytest.raises(JournalUnavailableError, match="the connection is gone"):
+        asking.cancel("once")
+    journal.is_away = False
+
+    asking.cancel("twice")
+
+    facts = [it.observation for it in run.history()]
+    assert [it.reason for it in facts if isinstance(it, CancelRequested)] == ["once"]
+
+
+def test_a_rerun_that_may_have_been_recorded_is_told_when_asked_again() -> None:
+    """Whoever asks again for a rerun that was recorded learns that it runs."""
+    journal = ForgetfulJournal("tests")
+    store = Store(lambda: journal)
+    run = store.start(side_by_side("a"))
+    store.fail(run, "a")
+    asking = store.elsewhere(run)
+    journal.is_away = True
+    with pytest.raises(JournalUnavailableError):
+        asking.rerun()
+    journal.is_away = False
+
+    with pytest.raises(UsageError, match="is in RUNNING"):
+        asking.rerun()
+    assert run.state.round == 2
