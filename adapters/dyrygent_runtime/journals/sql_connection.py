@@ -1,164 +1,215 @@
-"""How the SQL journal reaches its database: an engine for each process, transactions, errors of ours.
+"""How the SQL journal reaches its database: an engine for each process, transactions, and what is done again.
 
-SQLite runs in WAL mode, so readers and the one writer do not wait for each other, with `synchronous=FULL`: what was
-answered is on the disk. Hints (marks, claims, leases) are written with `NORMAL`: a crash of the machine, not of a
-process, may lose the last of them, and a crash of either leaves the file whole.
+A transaction that failed before its end was asked for did not happen, and is done again where that may help: on
+another connection if this one was cut, or after a pause if another transaction was in the way. Once its end has been
+asked for, only the database knows; the caller is told so, and finds out by reading (J9).
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import secrets
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, literal_column, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from attrs import define
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
+from sqlalchemy.exc import SQLAlchemyError
 
 from dyrygent_core import UsageError
-from dyrygent_core.errors import JournalError, JournalUnavailableError
-from dyrygent_runtime.journals.locks import ForkGate
-from dyrygent_runtime.journals.sql_tables import METADATA
+from dyrygent_runtime.journals.locks import ForkGate, ForkSafeCondition
+from dyrygent_runtime.journals.sql_addresses import Kind, address_of
+from dyrygent_runtime.journals.sql_engine import engine_of
+from dyrygent_runtime.journals.sql_errors import Trouble, error_of, trouble_of
+from dyrygent_runtime.journals.sql_schema import Tables, create_tables, prepare_tables
 
-__all__ = ["NOW_MS", "SqlConnection"]
+__all__ = ["SqlConnection"]
 
-_BUSY_S: Final = 30
-"""How long a write waits for other processes' writes."""
-_SWITCH_PAUSE_S: Final = 0.01
-NOW_MS: Final[ColumnElement[int]] = literal_column("CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+T = TypeVar("T")
+
+_MOST_CONFLICTS: Final = 8
+_MOST_CUTS: Final = 2
+_FIRST_PAUSE_S: Final = 0.005
+"""After a conflict, doubling, and up to as much again by chance, so that the same two do not meet again."""
 
 _FORK_GATE: Final = ForkGate()
 """SQLite's own locks are not made for a fork: no thread may be inside of it then, or the child waits for ever."""
 _inherited: list[Engine] = []
-"""Engines of the processes that this one was forked from: never used, and never freed, since SQLite forbids a
-forked process even to close what its parent opened."""
+"""Engines of the processes that this one was forked from: never used, and never freed. Closing one would say goodbye
+to the server on the parent's connection, and SQLite forbids a forked process even to close what its parent opened."""
+
+
+@define
+class _OfProcess:
+    """What one process has open."""
+
+    pid: int
+    engine: Engine
+    at_once: Engine
+    """The same connections, each statement a transaction of its own, where the database needs to be told so."""
+    is_prepared: bool = False
 
 
 class SqlConnection:
     """One database, as this process and those that it forks see it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._of_process: tuple[int, Engine] | None = None
-        _check(url)
+    def __init__(self, url: str, tables: Tables) -> None:
+        self._address = address_of(url)
+        self._tables = tables
+        self._opening = ForkSafeCondition()
+        self._of_process: _OfProcess | None = None
+        self._gate: AbstractContextManager[object] = _FORK_GATE if self.kind is Kind.SQLITE else nullcontext()
 
-    @contextmanager
-    def reading(self) -> Generator[Connection]:
-        """Give a connection with one consistent view."""
-        with _FORK_GATE, _translated(), self._engine().connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            yield connection
+    @property
+    def kind(self) -> Kind:
+        """Which database this is."""
+        return self._address.kind
 
-    @contextmanager
-    def writing(self) -> Generator[tuple[Connection, int]]:
-        """Give a connection that holds the write lock, and the database's time under that lock."""
-        with _FORK_GATE, _translated(), self._engine().connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection, _now_ms(connection)
-            connection.commit()
+    @property
+    def can_listen(self) -> bool:
+        """Whether `take_out` gives a connection on which notifications are heard."""
+        return self._address.can_listen
 
-    @contextmanager
-    def hinting(self) -> Generator[tuple[Connection, int]]:
-        """Do as `writing` does, with relaxed durability."""
-        with _FORK_GATE, _translated(), self._engine().connect() as connection:
-            connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-            try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection, _now_ms(connection)
-                connection.commit()
-            finally:
-                connection.rollback()
-                connection.exec_driver_sql("PRAGMA synchronous=FULL")
+    def read(self, ask: Callable[[Connection], T]) -> T:
+        """Give a connection for statements that change nothing, and are not one transaction."""
+
+        def run() -> T:
+            with self._prepared().at_once.connect() as connection:
+                return ask(connection)
+
+        return self._repeated(run)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Give a connection within a transaction, and commit it. `work` may be called more than once."""
+
+        def run() -> T:
+            with self._prepared().engine.connect() as connection:
+                return self._committed(connection, work)
+
+        return self._repeated(run)
+
+    def hint(self, work: Callable[[Connection], T]) -> T:
+        """Do as `write` does, with less durability on SQLite: a crash of the machine, not of a process, may lose it.
+
+        PostgreSQL's statements say that themselves, for its setting would be a round trip. MySQL has none.
+        """
+        if self.kind is not Kind.SQLITE:
+            return self.write(work)
+
+        def run() -> T:
+            with self._prepared().engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+                try:
+                    return self._committed(connection, work)
+                finally:
+                    connection.rollback()
+                    connection.exec_driver_sql("PRAGMA synchronous=FULL")
+
+        return self._repeated(run)
+
+    def write_at_once(self, work: Callable[[Connection], T]) -> T:
+        """Give a connection on which each statement is a transaction of its own: on PostgreSQL only."""
+
+        def run() -> T:
+            with self._prepared().at_once.connect() as connection, _end_asked_for():
+                return work(connection)
+
+        return self._repeated(run)
+
+    def create_schema(self) -> None:
+        """Make the tables, or bring them to the present version."""
+        self._repeated(lambda: create_tables(self._opened().engine, self.kind))
+
+    def take_out(self) -> PoolProxiedConnection:
+        """Give a connection that is not of the pool any more, and that its taker closes."""
+
+        def run() -> PoolProxiedConnection:
+            connection = self._prepared().engine.raw_connection()
+            connection.detach()
+            return connection
+
+        return self._repeated(run)
 
     def dispose(self) -> None:
         """Close this process's connections."""
-        known, self._of_process = self._of_process, None
+        with self._opening:
+            known, self._of_process = self._of_process, None
         if known is None:
             return
-        if known[0] == os.getpid():
-            with _FORK_GATE:
-                known[1].dispose()
+        if known.pid == os.getpid():
+            with self._gate:
+                known.engine.dispose()
         else:
-            _inherited.append(known[1])
+            _inherited.append(known.engine)
 
-    def _engine(self) -> Engine:
-        """Give this process's engine, its tables made."""
-        pid = os.getpid()
-        if self._of_process is not None and self._of_process[0] != pid:
-            _inherited.append(self._of_process[1])
-            self._of_process = None
-        known = self._of_process
-        if known is None:
-            known = self._of_process = (pid, _made(self._url))
-        return known[1]
+    def _committed(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        if self.kind is Kind.SQLITE:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        answer = work(connection)
+        with _end_asked_for():
+            connection.commit()
+        return answer
 
+    def _repeated(self, run: Callable[[], T]) -> T:
+        """Run a transaction, again where that may help, and tell errors as ours.
 
-def _check(url: str) -> None:
-    """Refuse what cannot hold a journal, before anything is connected."""
-    try:
-        address = make_url(url)
-    except (ArgumentError, ValueError):  # its text may hold the password
-        message = "this is not a database's URL as SQLAlchemy writes them; use sqlite:///path"
-        raise UsageError(message) from None
-    if address.get_backend_name() != "sqlite":
-        message = f"no journal can be kept in {address.get_backend_name()} yet; use sqlite:///path"
-        raise UsageError(message)
-    if address.database in {None, "", ":memory:"} or address.query.get("mode") == "memory":
-        message = "each connection to SQLite's memory would see another journal; use memory:// or sqlite:///path"
-        raise UsageError(message)
+        Their texts carry no values, those of their causes neither.
+        """
+        conflicts = cuts = 0
+        while True:
+            try:
+                with self._gate:
+                    return run()
+            except SQLAlchemyError as problem:
+                trouble = trouble_of(problem)
+                conflicts += trouble is Trouble.CONFLICT
+                cuts += trouble is Trouble.CUT
+                is_hopeless = trouble not in {Trouble.CONFLICT, Trouble.CUT}
+                if is_hopeless or conflicts > _MOST_CONFLICTS or cuts > _MOST_CUTS:
+                    raise error_of(problem) from problem
+            if conflicts:
+                time.sleep(_FIRST_PAUSE_S * 2**conflicts * (1 + secrets.randbelow(100) / 100))
 
+    def _prepared(self) -> _OfProcess:
+        """Give what this process has open, the tables made."""
+        known = self._opened()
+        if not known.is_prepared:
+            with self._opening:
+                if not known.is_prepared:
+                    _prepare(known.engine, self.kind, self._tables)
+                    known.is_prepared = True
+        return known
 
-def _made(url: str) -> Engine:
-    engine = create_engine(url, max_overflow=-1, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
-    event.listen(engine, "connect", _configure)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # of several processes, one makes the tables
-        METADATA.create_all(connection)
-        connection.commit()
-    return engine
-
-
-def _configure(connection: Any, _: Any) -> None:
-    """Let us, not the driver, begin transactions."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    _switch_to_wal(cursor)
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
-
-
-def _switch_to_wal(cursor: Any) -> None:
-    """Switch a new file to WAL mode. Of processes that do at once, SQLite lets none wait: it refuses all but one."""
-    end = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as problem:
-            if "locked" not in str(problem) or time.monotonic() > end:
-                raise
-            time.sleep(_SWITCH_PAUSE_S)
-        else:
-            return
-
-
-def _now_ms(connection: Connection) -> int:
-    return int(connection.execute(select(NOW_MS)).scalar_one())
+    def _opened(self) -> _OfProcess:
+        with self._opening:
+            known = self._of_process
+            if known is not None and known.pid != os.getpid():
+                _inherited.append(known.engine)
+                known = None
+            if known is None:
+                engine = engine_of(self._address)
+                is_told = self.kind is Kind.POSTGRESQL
+                at_once = engine.execution_options(isolation_level="AUTOCOMMIT") if is_told else engine
+                known = self._of_process = _OfProcess(os.getpid(), engine, at_once)
+            return known
 
 
 @contextmanager
-def _translated() -> Generator[None]:
-    """Turn the database's errors into ours. Their texts carry no values, those of their causes neither."""
+def _end_asked_for() -> Generator[None]:
+    """Mark what is not to be repeated, since it may have happened, unless the database says that it did not."""
     try:
         yield
-    except (OperationalError, InterfaceError, IntegrityError, PoolTimeoutError) as problem:
-        message = f"the database cannot be used now: {getattr(problem, 'orig', problem)}"
-        raise JournalUnavailableError(message) from problem
     except SQLAlchemyError as problem:
-        if isinstance(problem, DBAPIError) and problem.connection_invalidated:
-            message = f"the database cannot be used now: {problem.orig}"
-            raise JournalUnavailableError(message) from problem
-        message = f"the database refuses this: {getattr(problem, 'orig', problem)}"
-        raise JournalError(message) from problem
+        if trouble_of(problem) is Trouble.CONFLICT:
+            raise
+        raise error_of(problem) from problem
+
+
+def _prepare(engine: Engine, kind: Kind, tables: Tables) -> None:
+    try:
+        prepare_tables(engine, kind, tables)
+    except TypeError as problem:  # how drivers written in Python refuse an option that they do not know
+        message = f"the database's driver refuses an option of the URL: {problem}"
+        raise UsageError(message) from problem

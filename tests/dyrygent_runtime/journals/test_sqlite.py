@@ -8,10 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from dyrygent_core import Attempt, Lost, Succeeded
 from dyrygent_core.errors import JournalError, JournalUnavailableError, UnsupportedVersionError
-from dyrygent_core.ports import Journal, Lease, Mark, MarkKind, Seen
+from dyrygent_core.ports import Journal, Lease, Mark, MarkKind, Seen, StoredSnapshot
 from dyrygent_runtime.journals.sql import SqlJournal
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, add, new_workflow
@@ -93,10 +94,11 @@ def test_an_entry_of_an_unknown_version_is_refused(path: Path, journal: SqlJourn
 
 def test_deleting_all_workflows_leaves_only_leases(path: Path, journal: SqlJournal) -> None:
     """No table keeps a row of a workflow that was deleted."""
-    key = journal.create(new_workflow(), nonce="n", due_in_ms=0).key
+    key = journal.create(new_workflow(tags=("eu",)), nonce="n", due_in_ms=0).key
     journal.append(key, [Succeeded(_A)], seen=Seen(), nonce="n", results={_A: b"value"})
     journal.mark(key, [Mark(MarkKind.SENT, _A)])
     journal.annotate(key, {"name": 1})
+    journal.keep_snapshot(key, StoredSnapshot(Seen(1, "n"), b"state"))
     journal.renew_lease(Lease("w", "1"), ttl_ms=LATER_MS)
     tables = sorted(
         {str(name) for (name,) in _execute(path, "SELECT tbl_name FROM sqlite_master WHERE name LIKE 'dyrygent%'")}
@@ -107,7 +109,7 @@ def test_deleting_all_workflows_leaves_only_leases(path: Path, journal: SqlJourn
 
     assert len(tables) > 5
     left = [table for table in tables if _execute(path, f"SELECT * FROM {table}")]  # noqa: S608  # ours
-    assert left == ["dyrygent_leases"]
+    assert left == ["dyrygent_leases", "dyrygent_schema"]
 
 
 def test_old_leases_are_dropped(path: Path, journal: SqlJournal) -> None:
@@ -125,10 +127,12 @@ def test_what_was_answered_is_on_the_disk(journal: SqlJournal) -> None:
     """Appends are synchronous, also on a connection that wrote a hint before."""
     key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
     for _ in range(2):
-        with journal._database.writing() as (connection, _):
-            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert journal._database.write(_pragmas) == (2, "wal")
         journal.mark(key, [Mark(MarkKind.SENT, _A)])
+
+
+def _pragmas(connection: Connection) -> tuple[object, ...]:
+    return tuple(connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode"))
 
 
 def test_an_append_does_not_rewrite_the_definition(path: Path, journal: SqlJournal) -> None:

@@ -1,0 +1,147 @@
+"""What PostgreSQL does at once: the calls that each node costs, each a statement that is a whole transaction.
+
+An append's statement takes the workflow's lock by its UPDATE, which waits for whoever has it and then goes on from
+the row that they left, and gives positions and time from there. Only what it reads of the entries is as old as its
+beginning: entries written by those it waited for are not among them. Positions have no gaps, so that is seen, and the
+rest is read by a second statement. Entries never change, so they are those that stood there under the lock.
+
+The same UPDATE tells whoever waits for the workflow (`sql_listener`): PostgreSQL delivers that when it is committed.
+Marks wait for no disk. They lock the workflow's row against deletion only, which appends do not mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Boolean, Connection, Integer, LargeBinary, Row, Text, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from dyrygent_core.errors import UnknownWorkflowError
+from dyrygent_core.ports import Appended, WorkflowKey
+from dyrygent_runtime.journals.sql_durability import RELAXED_TEXT
+from dyrygent_runtime.journals.sql_entries import Batch, missed_of
+from dyrygent_runtime.journals.sql_marks import MarkChange
+from dyrygent_runtime.journals.sql_tables import ENTRIES
+from dyrygent_runtime.journals.sql_times import NOW_MS_IN_POSTGRESQL
+
+__all__ = ["append_at_once", "mark_at_once"]
+
+_BYTES: Final = LargeBinary()
+_KEY: Final = "namespace = :namespace AND id = :id AND incarnation = :incarnation"
+_KEY_TYPES: Final = (bindparam("namespace", type_=_BYTES), bindparam("id", type_=_BYTES))
+
+_APPEND: Final = text(
+    f"""
+    WITH head AS (
+        UPDATE dyrygent_workflows
+        SET length = length + :count, due_ms = coalesce(due_ms, {NOW_MS_IN_POSTGRESQL}), state = 'RUNNING',
+            closed_ms = NULL
+        WHERE {_KEY}
+        RETURNING number, length - :count AS before, {NOW_MS_IN_POSTGRESQL} AS now_ms, pg_notify(:channel, '')
+    ), own AS (
+        INSERT INTO dyrygent_entries (workflow, position, nonce, at_ms, observation)
+        SELECT head.number, head.before + line.place, :nonce, head.now_ms, line.observation
+        FROM head, unnest(CAST(:lines AS TEXT[])) WITH ORDINALITY AS line (observation, place)
+    ), kept AS (
+        INSERT INTO dyrygent_results (workflow, attempt, value)
+        SELECT head.number, result.attempt, result.value
+        FROM head, unnest(CAST(:attempts AS BYTEA[]), CAST(:values AS BYTEA[])) AS result (attempt, value)
+        ON CONFLICT DO NOTHING
+    )
+    SELECT head.number, head.before, head.now_ms, entry.position, entry.nonce, entry.at_ms, entry.observation
+    FROM head LEFT JOIN dyrygent_entries AS entry ON entry.workflow = head.number AND entry.position >= :seen
+    ORDER BY entry.position
+    """  # noqa: S608  # our own constants
+).bindparams(
+    *_KEY_TYPES,
+    bindparam("lines", type_=ARRAY(Text)),
+    bindparam("attempts", type_=ARRAY(_BYTES)),
+    bindparam("values", type_=ARRAY(_BYTES)),
+)
+
+
+def append_at_once(connection: Connection, channel: str, batch: Batch) -> Appended:
+    """Append in one round trip, or two if it had to wait for another append; raises `UnknownWorkflowError`."""
+    values = {
+        **_named(batch.namespace, batch.key),
+        "channel": channel,
+        "count": len(batch.lines),
+        "nonce": batch.nonce,
+        "lines": list(batch.lines),
+        "attempts": list(batch.results),
+        "values": list(batch.results.values()),
+        "seen": max(batch.seen.position, 1),
+    }
+    rows = connection.execute(_APPEND, values).all()
+    if not rows:
+        raise UnknownWorkflowError(batch.key.id)
+    number, before, now_ms = rows[0].number, rows[0].before, rows[0].now_ms
+    written = [row for row in rows if row.position is not None]
+    if batch.seen.position <= before:
+        last = written[-1].position if written else max(batch.seen.position, 1) - 1
+        written += _entries_between(connection, number, last, before)
+        if not written or written[-1].position < before:
+            raise UnknownWorkflowError(batch.key.id)  # deleted since
+    missed = missed_of(written, before, batch.seen)
+    return Appended(before + 1, now_ms, missed or (), has_diverged=missed is None)
+
+
+def _entries_between(connection: Connection, number: int, after: int, to: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    if after >= to:
+        return ()
+    place = (ENTRIES.c.workflow == number, ENTRIES.c.position > after, ENTRIES.c.position <= to)
+    return connection.execute(select(ENTRIES).where(*place).order_by(ENTRIES.c.position)).all()
+
+
+_MARK: Final = """
+    WITH moment AS MATERIALIZED (
+        SELECT {now} AS ms, {relaxed}
+    ), head AS (
+        SELECT number FROM dyrygent_workflows WHERE {key} FOR KEY SHARE
+    ), own AS (
+        INSERT INTO dyrygent_marks AS old (workflow, attempt, sent, sent_ms, started_ms, worker, boot)
+        SELECT head.number, mark.attempt, mark.sent, CASE WHEN mark.sent > 0 THEN moment.ms END,
+               CASE WHEN mark.is_started THEN moment.ms END, mark.worker, mark.boot
+        FROM head, moment, unnest(CAST(:attempts AS BYTEA[]), CAST(:sent AS INTEGER[]), CAST(:started AS BOOLEAN[]),
+                               CAST(:workers AS TEXT[]), CAST(:boots AS TEXT[]))
+                        AS mark (attempt, sent, is_started, worker, boot)
+        ON CONFLICT (workflow, attempt) DO UPDATE
+        SET sent = old.sent + excluded.sent, sent_ms = coalesce(excluded.sent_ms, old.sent_ms){also}
+    )
+    SELECT ms FROM moment
+    """
+_OVERWRITE: Final = ", started_ms = excluded.started_ms, worker = excluded.worker, boot = excluded.boot"
+_MARK_STATEMENTS: Final = {
+    is_started: text(
+        _MARK.format(now=NOW_MS_IN_POSTGRESQL, relaxed=RELAXED_TEXT, key=_KEY, also=_OVERWRITE if is_started else "")
+    ).bindparams(
+        *_KEY_TYPES,
+        bindparam("attempts", type_=ARRAY(_BYTES)),
+        bindparam("sent", type_=ARRAY(Integer)),
+        bindparam("started", type_=ARRAY(Boolean)),
+        bindparam("workers", type_=ARRAY(Text)),
+        bindparam("boots", type_=ARRAY(Text)),
+    )
+    for is_started in (False, True)
+}
+
+
+def mark_at_once(connection: Connection, namespace: bytes, key: WorkflowKey, changes: Sequence[MarkChange]) -> int:
+    """Write marks, unless the workflow is gone; give the time. One round trip for each kind of change."""
+    now_ms = 0
+    for change in changes or [MarkChange(is_started=False, marks={})]:  # the time is wanted in any case
+        values = {
+            **_named(namespace, key),
+            "attempts": list(change.marks),
+            "sent": [it.sent for it in change.marks.values()],
+            "started": [it.started_ms is not None for it in change.marks.values()],
+            "workers": [it.worker for it in change.marks.values()],
+            "boots": [it.boot for it in change.marks.values()],
+        }
+        now_ms = int(connection.execute(_MARK_STATEMENTS[change.is_started], values).scalar_one())
+    return now_ms
+
+
+def _named(namespace: bytes, key: WorkflowKey) -> dict[str, Any]:
+    return {"namespace": namespace, "id": key.id.encode(), "incarnation": key.incarnation}

@@ -1,0 +1,20 @@
+"""The SQL journal on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dyrygent_core.ports import Journal
+from dyrygent_runtime.journals.sql import SqlJournal
+from dyrygent_testing import JournalSuite
+from tests.dyrygent_runtime.journals.process_rules import ProcessRules
+
+
+class TestPostgresqlJournal(ProcessRules, JournalSuite):
+    """The suite, and the rules for several processes."""
+
+    @pytest.fixture
+    def make_journal(self, postgresql_url: str) -> Callable[[str], Journal]:
+        return lambda namespace: SqlJournal(postgresql_url, namespace)
