@@ -72,8 +72,8 @@ def connected(address: Address) -> Client:
     }
     if address.is_cluster:
         others = [cast("Any", ClusterNode)(host, port) for host, port in address.others]
-        return cast("Any", RedisCluster)(url=address.url, startup_nodes=others, **options)
-    return cast("Any", redis.Redis).from_url(address.url, **options)
+        return cast("RedisCluster", cast("Any", RedisCluster)(url=address.url, startup_nodes=others, **options))
+    return cast("redis.Redis", cast("Any", redis.Redis).from_url(address.url, **options))
 
 
 def _options(url: str) -> dict[str, Any]:

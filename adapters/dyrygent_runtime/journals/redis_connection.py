@@ -126,7 +126,7 @@ class RedisConnection:
             return self._listener(client).wait(channel, is_there, timeout_s)
 
     def dispose(self) -> None:
-        """Close this process's connections."""
+        """Close this process's connections; what another thread is in the middle of goes on to its end."""
         known, self._process = self._process, None
         if known is None:
             return
@@ -135,9 +135,8 @@ class RedisConnection:
             return
         if known.listener is not None:
             known.listener.stop()
-        if isinstance(known.client, RedisCluster):
-            cast("Any", known.client).disconnect_connection_pools()
-        known.client.close()
+        for server in _servers(known.client):
+            cast("Any", server.connection_pool).disconnect(inuse_connections=False)
 
     def warn_of_configuration(self) -> None:
         """Say once if a server may forget: it evicts keys, or keeps no append-only file."""

@@ -36,6 +36,7 @@ class Listener:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._subscriber = cast("Any", client).pubsub()
         self._own = f"{{dy}}:listener:{secrets.token_hex(8)}"
         self._lock = threading.Lock()
         self._waiters: dict[str, set[_Waiter]] = {}
@@ -71,10 +72,11 @@ class Listener:
             self._leave(waiter)
 
     def stop(self) -> None:
-        """Let all go who wait. The thread ends when its connection is closed, or at the next message."""
-        with self._lock:
-            self._is_over = True
-            self._wake(None, None)
+        """Let all go who wait, and close the connection, by which the thread ends."""
+        self._end()
+        connection = self._subscriber.connection
+        if connection is not None:
+            connection.disconnect()
 
     def _enter(self, waiter: _Waiter) -> None:
         with self._lock:
@@ -99,19 +101,24 @@ class Listener:
             waiter.told = told
             waiter.woken.set()
 
+    def _end(self) -> None:
+        with self._lock:
+            self._is_over = True
+            self._wake(None, None)
+
     # What the thread does
 
     def _run(self) -> None:
-        subscriber = cast("Any", self._client).pubsub()
         try:
-            self._listen(subscriber)
-        except (redis.RedisError, OSError, ValueError) as problem:  # the last: a socket that `dispose` has closed
+            self._listen()
+        except Exception as problem:  # noqa: BLE001  # a connection that `stop` has closed fails in many ways; who waits is told
             self._problem = None if self._is_over else redis.ConnectionError(f"waiting is over: {problem}")
         finally:
-            self.stop()
-            subscriber.close()
+            self._end()
+            self._subscriber.close()
 
-    def _listen(self, subscriber: Any) -> None:
+    def _listen(self) -> None:
+        subscriber = self._subscriber
         subscriber.subscribe(self._own)
         last_tidied_s, is_silent = time.monotonic(), False
         while not self._is_over:
@@ -123,34 +130,38 @@ class Listener:
                 subscriber.ping()
             else:
                 is_silent = False
-                self._take(subscriber, message)
+                self._take(message)
             if time.monotonic() - last_tidied_s >= _TICK_S:
-                self._tidy(subscriber)
+                self._tidy()
                 last_tidied_s = time.monotonic()
 
-    def _take(self, subscriber: Any, message: dict[str, Any]) -> None:
-        kind, channel = message["type"], message["channel"]
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
         if kind not in {"subscribe", "message"}:
             return
-        name = channel.decode()
-        if name == self._own:
-            self._subscribe(subscriber)
+        channel = message["channel"].decode()
+        if channel == self._own:
+            self._subscribe()
+            return
         with self._lock:
-            self._standing.add(name)
-            self._wake(name, int(message["data"]) if kind == "message" and name != self._own else None)
+            if kind == "message":
+                self._wake(channel, int(message["data"]))
+            elif channel not in self._standing:
+                self._standing.add(channel)
+                self._wake(channel, None)
 
-    def _subscribe(self, subscriber: Any) -> None:
+    def _subscribe(self) -> None:
         """Ask for the channels that somebody waits for. To ask twice does no harm."""
         with self._lock:
             wanted = self._waiters.keys() - self._standing
         if wanted:
-            subscriber.subscribe(*wanted)
+            self._subscriber.subscribe(*wanted)
 
-    def _tidy(self, subscriber: Any) -> None:
+    def _tidy(self) -> None:
         """Give up the channels that nobody waits for, and end if nobody waits for any."""
         with self._lock:
-            unwanted = self._standing - self._waiters.keys() - {self._own}
+            unwanted = self._standing - self._waiters.keys()
             self._standing -= unwanted
             self._is_over = self._is_over or not (self._waiters or unwanted)
         if unwanted:
-            subscriber.unsubscribe(*unwanted)
+            self._subscriber.unsubscribe(*unwanted)

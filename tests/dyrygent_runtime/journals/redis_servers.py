@@ -107,12 +107,13 @@ def is_cluster_up(node: Server, count: int) -> bool:
 
 
 class Wire:
-    """A wire to a server, which counts round trips, and can be told to lose replies."""
+    """A wire to a server, which counts round trips, and can be told to lose replies, or to drop them silently."""
 
     def __init__(self, url: str) -> None:
         self._server = urlsplit(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.loses_replies = threading.Event()
+        self.drops_replies = threading.Event()
         self.round_trips = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -139,6 +140,7 @@ class Wire:
                     turn.set()
                     self.round_trips += 1
                 far.sendall(data)
+            far.shutdown(socket.SHUT_RDWR)  # to close it is not enough while a thread reads from it
 
     def _answer(self, far: socket.socket, near: socket.socket, turn: threading.Event) -> None:
         with suppress(OSError), near, far:
@@ -147,6 +149,8 @@ class Wire:
                 if self.loses_replies.is_set():
                     near.shutdown(socket.SHUT_RDWR)
                     return
+                if self.drops_replies.is_set():
+                    continue
                 near.sendall(data)
 
 

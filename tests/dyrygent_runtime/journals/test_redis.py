@@ -269,7 +269,7 @@ def test_j10_a_page_looks_at_so_many_and_no_more(journal: RedisJournal, monkeypa
     while (following := pages[-1].following) is not None:
         pages.append(journal.list(query, limit=2, after=following))
 
-    assert [it.key.id for page in pages for it in page.items] == ["w39", "w1", "w0"]
+    assert sorted(it.key.id for page in pages for it in page.items) == ["w0", "w1", "w39"]
     assert 4 <= len(pages) <= 5
     assert () in [page.items for page in pages]
 
