@@ -13,13 +13,15 @@ from dyrygent_runtime.journals.memory import MemoryJournal
 __all__ = ["open_journal"]
 
 _REDIS: Final = ("redis", "rediss", "unix", "redis+socket")
-_SQL: Final = ("sqlite",)
-_SUPPORTED: Final = "memory://, redis://…, rediss://…, unix://… or sqlite:///…"
+_SQL: Final = {"sqlite": "sql", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+"""Databases, each with the extra that brings its driver."""
+_SUPPORTED: Final = "memory://, redis://…, rediss://…, unix://…, sqlite:///…, postgresql://…, mysql://… or mariadb://…"
 
 
 def open_journal(url: str, namespace: str = "dyrygent") -> Journal:
-    """Return the journal at a URL: `memory://`, `redis://…`, `rediss://…`, `unix://…`, `sqlite:///…`.
+    """Return the journal at a URL: `memory://`, `redis://…`, `rediss://…`, `unix://…`, or that of a database.
 
+    Databases are written as SQLAlchemy does: `sqlite:///…`, `postgresql://…`, `mysql://…`, `mariadb://…`.
     Celery's spellings of a result backend are understood: `db+sqlite:///…`, `redis+socket://…?virtual_host=1`,
     `?ssl_cert_reqs=CERT_REQUIRED`. Nothing is connected yet. Each `memory://` is a journal of its own.
 
@@ -31,8 +33,8 @@ def open_journal(url: str, namespace: str = "dyrygent") -> Journal:
         return MemoryJournal(namespace)
     if scheme in _REDIS:
         return _opened(url, "redis", _open_redis, _as_redis_spells_it(address), namespace)
-    if scheme.partition("+")[0] in _SQL:
-        return _opened(url, "sql", _open_sql, address, namespace)
+    if extra := _SQL.get(scheme.partition("+")[0]):
+        return _opened(url, extra, _open_sql, address, namespace)
     message = f"no journal can be kept at {_without_password(url)!r}; use {_SUPPORTED}"
     raise UsageError(message)
 

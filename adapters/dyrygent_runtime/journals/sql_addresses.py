@@ -54,7 +54,7 @@ _SUPPORTED: Final = "sqlite:///path, postgresql://user:password@host/database or
 def address_of(text: str) -> Address:
     """Read a URL.
 
-    Raises `UsageError` for what cannot hold a journal, and `ImportError` where the database's driver is missing.
+    Raises `UsageError` for what cannot hold a journal, and `ImportError` where the driver of the extra is missing.
     """
     try:
         url = make_url(text)
@@ -89,7 +89,13 @@ def _check_driver(url: URL) -> None:
     if dialect.is_async:
         message = f"the driver {url.drivername!r} works under asyncio only; use {_example(backend)}"
         raise UsageError(message)
-    dialect.import_dbapi()
+    try:
+        dialect.import_dbapi()
+    except ImportError as missing:
+        if url.get_driver_name() in _OWN_DRIVERS.values() or "+" not in url.drivername:
+            raise
+        message = f"the driver {url.drivername!r} is not installed ({missing}); use {_example(backend)}"
+        raise UsageError(message) from None
 
 
 def _check_database(url: URL, kind: Kind) -> None:

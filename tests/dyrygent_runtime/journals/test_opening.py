@@ -26,6 +26,12 @@ from dyrygent_runtime.journals.sql import SqlJournal
         ("sqlite:///nowhere/journal.db", SqlJournal),
         ("sqlite+pysqlite:///nowhere/journal.db", SqlJournal),
         ("db+sqlite:///nowhere/journal.db", SqlJournal),
+        ("postgresql://user:secret@nowhere/db", SqlJournal),
+        ("postgresql+psycopg://user:secret@nowhere/db?sslmode=require", SqlJournal),
+        ("db+postgresql://user:secret@nowhere:5432/db", SqlJournal),
+        ("mysql://user:secret@nowhere/db", SqlJournal),
+        ("mariadb+pymysql://user:secret@nowhere/db?charset=utf8mb4", SqlJournal),
+        ("db+mysql://user:secret@nowhere/db", SqlJournal),
     ],
 )
 def test_the_scheme_picks_the_journal(url: str, kind: type) -> None:
@@ -40,8 +46,13 @@ def test_the_scheme_picks_the_journal(url: str, kind: type) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://user:secret@host/db",
-        "db+mysql://user:secret@host/db",
+        "postgresql://user:secret@host:port/db",
+        "postgresql+nonsense://user:secret@host/db",
+        "postgresql+psycopg_async://user:secret@host/db",
+        "postgres://user:secret@host/db",
+        "db+mysql://user:secret@host",
+        "mariadb://user:secret@host/",
+        "oracle://user:secret@host/db",
         "amqp://user:secret@host//",
         "redis://:sec/ret:secret@host:port/x",
         "redis://:secret@host:notaport/0",
@@ -56,12 +67,43 @@ def test_the_scheme_picks_the_journal(url: str, kind: type) -> None:
 )
 def test_other_urls_are_refused(url: str) -> None:
     """What no journal can be kept at is refused, with what can, and without the password."""
-    with pytest.raises(UsageError, match=r"no journal can be kept at .*sqlite:///|redis://") as refused:
+    with pytest.raises(
+        UsageError, match=r"no journal can be kept at .*use .*(sqlite|redis|postgresql|m\w+)://"
+    ) as refused:
         open_journal(url)
 
     if "://" in url:
         assert "secret" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "missing", "extra"),
+    [
+        ("postgresql://user:secret@host/db", "sqlalchemy", "postgresql"),
+        ("postgresql+psycopg://user:secret@host/db", "psycopg", "postgresql"),
+        ("mariadb+pymysql://user:secret@host/db", "pymysql", "mysql"),
+        ("mysql://user:secret@host/db", "sqlalchemy", "mysql"),
+        ("sqlite:///secret.db", "sqlalchemy", "sql"),
+    ],
+)
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch, url: str, missing: str, extra: str) -> None:
+    """Without SQLAlchemy, or the database's driver, the error says which extra brings them."""
+    for module in list(sys.modules):
+        if module.startswith(
+            ("dyrygent_runtime.journals.sql", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postg")
+        ):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(UsageError, match=rf"pip install 'dyrygent\[{extra}\]'.*{missing}"):
+        open_journal(url)
+
+
+def test_another_driver_that_is_missing_is_named_too() -> None:
+    """No extra brings it, so the error names it, and how to do without."""
+    with pytest.raises(UsageError, match=r"'postgresql\+pg8000' is not installed .*; use postgresql://"):
+        open_journal("postgresql+pg8000://user:secret@host/db")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +119,8 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_importing_the_runtime_imports_no_client_library(tmp_path: Path) -> None:
     """Who keeps workflows in memory needs neither library, and does not pay for loading them."""
-    code = "import dyrygent_runtime.journals, sys; print({'redis', 'sqlalchemy'} & set(sys.modules))"
+    code = "import dyrygent_runtime.journals, sys; print(\
+{'redis', 'sqlalchemy', 'psycopg', 'pymysql'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert shown.stdout.strip() == "set()"
