@@ -31,7 +31,8 @@ from dyrygent_runtime import Run
 from dyrygent_testing.journal_basis import at_once
 from tests.dyrygent_runtime.stores import STORES, Store, chained, of_calls, opened
 
-_RACES: Final = 200
+_RACES: Final = {"memory": 200, "sqlite": 40, "redis": 200}
+"""For each test. A file on a disk is slow: each race is a dozen transactions."""
 
 
 @pytest.fixture(params=STORES)
@@ -78,7 +79,7 @@ def recorded(run: Run, kind: type) -> int:
 
 def test_two_cancels_are_one(store: Store) -> None:
     """Whoever comes second finds it cancelled, or is ignored; both have what they wanted."""
-    for _ in range(_RACES):
+    for _ in range(_RACES[store.kind]):
         run = store.start(chained("a", "b"))
         assert race(store, run, Run.cancel, Run.cancel) == [None, None]
 
@@ -95,7 +96,7 @@ def test_a_cancel_and_the_end_are_in_some_order(store: Store) -> None:
 
     asks = (Run.cancel, end)
     seen = Counter[WorkflowState]()
-    for number in range(_RACES):
+    for number in range(_RACES[store.kind]):
         run = store.start(of_calls("a"))
         assert race(store, run, asks[number % 2], asks[1 - number % 2]) == [None, None]
 
@@ -108,7 +109,7 @@ def test_a_cancel_and_the_end_are_in_some_order(store: Store) -> None:
 
 def test_of_two_reruns_one_opens_the_round(store: Store) -> None:
     """One opens a round with the nodes that it names, and the other is told that it did not."""
-    for _ in range(_RACES):
+    for _ in range(_RACES[store.kind]):
         run = store.start(of_calls("a", "b"))
         store.observe(run, Failed(Attempt("a")), Failed(Attempt("b")))
         store.engine.take()
@@ -124,7 +125,7 @@ def test_of_two_reruns_one_opens_the_round(store: Store) -> None:
 
 def test_a_pause_and_a_resume_are_in_some_order(store: Store) -> None:
     """Afterwards it is paused or not; what was held back until then is sent, once."""
-    for _ in range(_RACES):
+    for _ in range(_RACES[store.kind]):
         run = store.start(chained("a", "b"))
         run.pause()
         store.succeed(run, "a", value=1)
@@ -141,7 +142,7 @@ def test_a_skip_and_a_failure_are_in_some_order(store: Store) -> None:
     def fail(run: Run) -> None:
         run._conductor.turn(run.key, [Failed(Attempt("a"))])
 
-    for _ in range(_RACES):
+    for _ in range(_RACES[store.kind]):
         run = store.start(of_calls("a"))
         assert race(store, run, lambda it: it.skip("a"), fail) == [None, None]
 
@@ -151,7 +152,7 @@ def test_a_skip_and_a_failure_are_in_some_order(store: Store) -> None:
 
 def test_a_delete_and_a_cancel_are_in_some_order(store: Store) -> None:
     """It is gone in the end, and whoever came too late is told so."""
-    for _ in range(_RACES):
+    for _ in range(_RACES[store.kind]):
         run = store.start(of_calls("a"))
         raised = race(store, run, lambda it: it.delete(on_unfinished="delete"), Run.cancel)
 
@@ -163,8 +164,8 @@ def test_a_delete_and_a_cancel_are_in_some_order(store: Store) -> None:
 
 def test_two_starts_are_one(store: Store) -> None:
     """Of two that start the same workflow under one id, both have its run, and it is sent once."""
-    for number in range(_RACES):
-        both = [Store(store.open), Store(store.open)]
+    for number in range(_RACES[store.kind]):
+        both = [Store(store.open, store.kind), Store(store.open, store.kind)]
         runs = at_once(2, lambda it, both=both, number=number: both[it].start(of_calls("a"), id=f"w{number}"))  # type: ignore[misc]
 
         assert runs[0].key == runs[1].key
