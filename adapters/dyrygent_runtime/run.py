@@ -34,8 +34,8 @@ from dyrygent_core.observations import Lost
 from dyrygent_core.past import replay
 from dyrygent_core.ports import Adapter, Entry, Journal, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.connecting import conductor_over
 from dyrygent_runtime.fold import Folded
-from dyrygent_runtime.no_adapter import NoAdapter
 from dyrygent_runtime.requests import OnUnfinished, ask, checked_reason, delete, rerun
 from dyrygent_runtime.results import kept_results, node_result, own_result
 from dyrygent_runtime.runs import listed
@@ -68,7 +68,7 @@ class Run:
         Without its adapter a run tells everything, and what it is asked to do is recorded; the workers do it, and send
         what it lets start when the grace time (30 s) is over. Results are then read as plain JSON.
         """
-        return cls(Conductor(journal, adapter or NoAdapter()), journal.definition(check_id(id)).key)
+        return cls(conductor_over(journal, adapter), journal.definition(check_id(id)).key)
 
     # What it is
 
@@ -154,8 +154,6 @@ class Run:
     def history(self) -> tuple[Entry, ...]:
         """Return the whole journal of the workflow."""
         return self._conductor.journal.read(self.key)
-
-    entries = history  # until the last test of another branch has changed over
 
     def explain(self, node: NodeHandle | str) -> str:
         """Say in one sentence why a node has or has not run; see `dyrygent_core.explain`."""

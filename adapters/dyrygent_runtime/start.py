@@ -13,6 +13,7 @@ from dyrygent_core.codec import digest, encode_call, encode_definition
 from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Created, Entry, Journal, NewWorkflow, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.connecting import conductor_over
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.labels import check_name, tags_of
@@ -62,7 +63,7 @@ def start(
     `JournalUnavailableError`: it may have been started; try again under the same id.
     """
     policy = named(OnConflict, "on_conflict", on_conflict)
-    conductor = _conductor_over(adapter, journal)
+    conductor = adapter.conductor if journal is None else conductor_over(journal, adapter)
     new, definition = _written(conductor, workflow, _workflow_id(id), tags_of(tags))
     nonce = secrets.token_hex(8)
     until = conductor.clock.monotonic_ms() + conductor.settings.grace_ms // 2
@@ -75,14 +76,6 @@ def start(
     begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
     conductor.begin(Folded.initial(created.key, definition), nonce, begin, until)
     return Run(conductor, created.key)
-
-
-def _conductor_over(adapter: StartingAdapter, journal: Journal | None) -> Conductor:
-    """Give the adapter's conductor, or one like it over another journal."""
-    own = adapter.conductor
-    if journal is None or journal is own.journal:
-        return own
-    return Conductor(journal, adapter, settings=own.settings, clock=own.clock, reach=own.reach)
 
 
 def _written(

@@ -33,7 +33,7 @@ from dyrygent_core import (
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import AdapterUnavailableError, ResultNotKeptError
 from dyrygent_core.ports import Entry, Finding, Seen, StoredWorkflow, WorkflowKey
-from dyrygent_runtime import Run
+from dyrygent_runtime import Run, start
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import HOSTILE
 from tests.dyrygent_runtime.questions import QUESTIONS
@@ -253,6 +253,16 @@ def test_a_run_is_found_by_its_id(store: Store) -> None:
     found.cancel()
     assert run.state.is_cancelled
     assert repr(found) == "<Run 'w'>"
+
+
+def test_an_adapters_own_conductor_is_used_by_id(memory: Store) -> None:
+    """Over the adapter's journal a run by id shares what the process knows; over another it has its settings."""
+    memory.start(of_calls("a"), id="w")
+    journal, other = memory.journal, MemoryJournal("other")
+    start(memory.engine, of_calls("a"), id="w", journal=other)
+
+    assert Run.from_id("w", journal, memory.engine)._conductor is memory.engine.conductor
+    assert Run.from_id("w", other, memory.engine)._conductor.settings is memory.settings
 
 
 @pytest.mark.parametrize("unknown", [text for text in HOSTILE if len(text) <= 255])
