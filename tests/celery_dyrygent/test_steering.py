@@ -244,10 +244,10 @@ def test_a_worker_dies_while_its_workflow_is_paused(
     own.start(*queue, "-n", "first-paused@%h")
     workflow = Workflow()
     workflow.add(task("wait_for", "tests:paused").with_options(queue="paused"), id="node")
-    run = adapter.start(workflow)
+    run, node = adapter.start(workflow), Attempt("node")
     try:
         wait_until(
-            lambda: (mark := adapter.journal.marks(run.key).get(Attempt("node"))) is not None and mark.started_ms,
+            lambda: (mark := adapter.journal.marks(run.key, [node]).get(node)) is not None and mark.started_ms,
             "the start",
             lambda: story(run, own),
         )

@@ -171,7 +171,8 @@ def test_all_workers_may_be_killed(
     run = adapter.start(workflow)
 
     def marks() -> Marks:
-        return adapter.journal.marks(run.key).get(run.state.attempt(running.id), Marks())
+        attempt = run.state.attempt(running.id)
+        return adapter.journal.marks(run.key, [attempt]).get(attempt, Marks())
 
     try:
         wait_until(lambda: marks().started_ms, "the start of the first task", lambda: story(run, own))
