@@ -19,21 +19,32 @@ __all__ = ["FaultPoint", "Reach", "kill_from_environment", "nothing"]
 
 
 class FaultPoint(Enum):
-    """The boundaries of a turn, in the order in which it passes them."""
+    """The boundaries of a turn, in the order in which it passes them, and then those of a sweep."""
 
     BEFORE_CREATE = "before_create"
     AFTER_CREATE = "after_create"
     BEFORE_APPEND = "before_append"
+    BEFORE_READ_BACK = "before_read_back"
+    """The reply to an append was lost."""
     AFTER_APPEND = "after_append"
+    BEFORE_TAKE_BACK = "before_take_back"
+    BEFORE_HAND_OVER = "before_hand_over"
+    AFTER_HAND_OVER = "after_hand_over"
     BEFORE_SEND = "before_send"
     AFTER_SEND = "after_send"
     AFTER_MARK = "after_mark"
-    BEFORE_HAND_OVER = "before_hand_over"
+    BEFORE_NOTIFY = "before_notify"
     BEFORE_PUBLISH = "before_publish"
     AFTER_PUBLISH = "after_publish"
     BEFORE_CLOSE = "before_close"
+    AFTER_CLOSE = "after_close"
+    BEFORE_SNAPSHOT = "before_snapshot"
+    AFTER_SNAPSHOT = "after_snapshot"
     SWEEP_CLAIMED = "sweep_claimed"
+    SWEEP_BEFORE_REVOKE = "sweep_before_revoke"
+    SWEEP_AFTER_REVOKE = "sweep_after_revoke"
     SWEEP_BEFORE_REST = "sweep_before_rest"
+    SWEEP_BEFORE_PURGE = "sweep_before_purge"
 
 
 Reach: TypeAlias = Callable[[FaultPoint], None]

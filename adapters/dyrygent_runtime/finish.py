@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from dyrygent_core import Attempt, DyrygentError, Failure, Status, WorkflowState
@@ -10,7 +10,8 @@ from dyrygent_core.codec import decode_call
 from dyrygent_core.errors import UpstreamFailedError
 from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
-from dyrygent_runtime.fold import Folded, attempt_id
+from dyrygent_runtime.fold import Folded, attempt_id, end_of
+from dyrygent_runtime.log import End
 from dyrygent_runtime.resolution import fill
 from dyrygent_runtime.summary import cause_of
 
@@ -25,13 +26,13 @@ def is_published(journal: Journal, folded: Folded) -> bool:
     return int(journal.annotations(folded.key).get(PUBLISHED, 0)) >= folded.state.round
 
 
-def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> WorkflowOutcome:
-    """Put together the outcome of a finished workflow."""
+def outcome_of(journal: Journal, values: ValueCodec, folded: Folded, fresh: Mapping[Attempt, bytes]) -> WorkflowOutcome:
+    """Put together the outcome of a finished workflow; `fresh` are results of it that need not be read."""
     state = folded.state
     verdict, value, failure = state.workflow_state, None, None
     failed = state.first_failed
     if verdict is WorkflowState.SUCCESS:
-        verdict, value, failure = _value(journal, values, folded)
+        verdict, value, failure = _value(journal, values, folded, fresh)
     elif failed is not None:
         failure = cause_of(folded, failed)
     attempt = state.first_failed_attempt
@@ -47,20 +48,23 @@ def outcome_of(journal: Journal, values: ValueCodec, folded: Folded) -> Workflow
 
 def _untold(folded: Folded) -> Iterator[tuple[str, Failure]]:
     """Give the nodes under an id of the engine's, of whose end the engine knows nothing."""
-    graph, state, log = folded.definition.graph, folded.state, folded.log
     for status, why in _NEVER_RAN.items():
-        for number in state.find(status):
-            node = graph.nodes[number].id
-            if node in folded.definition.engine_named and state.attempt(node) not in log.skipped:
-                yield (
-                    node,
-                    Failure(UpstreamFailedError.__name__, f"it never ran: {why}", UpstreamFailedError.__module__),
-                )
-    for number in state.find(Status.FAILED):
+        for node, end in _engine_named(folded, status):
+            if end is None or end.failure is not None:  # else it has skipped itself
+                text = f"it never ran: {why}"
+                yield node, Failure(UpstreamFailedError.__name__, text, UpstreamFailedError.__module__)
+    for node, end in _engine_named(folded, Status.FAILED):
+        if end is not None and end.failure is not None and end.is_silent:
+            yield node, end.failure
+
+
+def _engine_named(folded: Folded, status: Status) -> Iterator[tuple[str, End | None]]:
+    """Give those of a status, each with how its newest attempt ended if that did not succeed."""
+    graph, state = folded.definition.graph, folded.state
+    for number in state.find(status):
         node = graph.nodes[number].id
-        failure = log.failures.get(state.attempt(node))
-        if node in folded.definition.engine_named and failure is not None and state.attempt(node) in log.silent:
-            yield node, failure
+        if node in folded.definition.engine_named:
+            yield node, end_of(folded, state.attempt(node))
 
 
 _NEVER_RAN: Final = {
@@ -70,10 +74,12 @@ _NEVER_RAN: Final = {
 }
 
 
-def _value(journal: Journal, values: ValueCodec, folded: Folded) -> tuple[WorkflowState, Any, Failure | None]:
+def _value(
+    journal: Journal, values: ValueCodec, folded: Folded, fresh: Mapping[Attempt, bytes]
+) -> tuple[WorkflowState, Any, Failure | None]:
     """Give the workflow's own value; one that cannot be put together is an error of the workflow itself."""
     try:
-        return WorkflowState.SUCCESS, fill(journal, values, folded, folded.definition.output), None
+        return WorkflowState.SUCCESS, fill(journal, values, folded, folded.definition.output, fresh), None
     except DyrygentError as problem:
         return WorkflowState.ERROR, None, failure_of(problem)
 

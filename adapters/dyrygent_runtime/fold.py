@@ -1,66 +1,30 @@
 """What a process knows of one workflow: the fold of the journal up to some entry.
 
-A `Folded` is a value: threads share it without a lock, and whoever folds further makes a new one. Only its `Log`
-grows in place. That is safe because everything in it follows from the journal alone: two threads that fold the
-same entries write the same lines.
+A `Folded` is a value: threads share it without a lock, and whoever folds further makes a new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from dyrygent_core import (
-    Attempt,
-    Definition,
-    Failed,
-    Failure,
-    Lost,
-    Skipped,
-    SkipRequested,
-    State,
-    Status,
-    Succeeded,
-    TimedOut,
-    advance,
-)
-from dyrygent_core.errors import AttemptLostError, UsageError, quoted
+from dyrygent_core import Attempt, Definition, Failure, State, advance
 from dyrygent_core.ports import Entry, Seen, WorkflowKey
+from dyrygent_runtime.log import Draft, Emission, End, Log, slot_of
 
-__all__ = ["Emission", "Folded", "Log", "attempt_id", "first_id", "fold"]
-
-
-_MOST_SHOWN: Final = 8
-
-
-@frozen
-class Emission:
-    """Which entry emitted an attempt, and when that was."""
-
-    position: int
-    at_ms: int
-
-
-@frozen(eq=False)
-class Log:
-    """What the fold came across and the state need not remember."""
-
-    emitted: dict[Attempt, Emission] = field(factory=dict[Attempt, Emission])
-    """Of the attempts in flight."""
-    failures: dict[Attempt, Failure] = field(factory=dict[Attempt, Failure])
-    """Why attempts failed, the newest of each node or instance."""
-    silent: set[Attempt] = field(factory=set[Attempt])
-    """Those of them whose end the engine does not know: lost, or given up after too long a time."""
-    skipped: set[Attempt] = field(factory=set[Attempt])
-    """The attempts that stopped themselves."""
-    ending_ms: dict[int, int] = field(factory=dict[int, int])
-    """When it was recorded that no ordinary node is to start any more, by round."""
-    skips_ms: dict[tuple[int, str], int] = field(factory=dict[tuple[int, str], int])
-    """When somebody asked to skip a node, by round and node."""
-    rounds: dict[int, int] = field(factory=dict[int, int])
-    """Which entries began another round, and which."""
+__all__ = [
+    "Folded",
+    "Step",
+    "attempt_id",
+    "emission_of",
+    "end_of",
+    "failure_in",
+    "first_id",
+    "fold",
+    "is_in_flight",
+    "sent_from",
+]
 
 
 @frozen(eq=False)
@@ -82,74 +46,82 @@ class Folded:
         return f"<Folded {self.key.id!r} at {self.seen.position}: {self.state!r}>"
 
 
-def fold(folded: Folded, entries: Iterable[Entry]) -> tuple[Folded, list[tuple[Entry, tuple[Attempt, ...]]]]:
-    """Fold entries, the next ones in order; give what each of them emitted beside the result."""
-    state, seen, log = folded.state, folded.seen, folded.log
-    emissions: list[tuple[Entry, tuple[Attempt, ...]]] = []
+@frozen
+class Step:
+    """One entry, what it emitted, and the state before and after it; the same object if it changed nothing."""
+
+    entry: Entry
+    emitted: tuple[Attempt, ...]
+    before: State
+    after: State
+
+    @property
+    def has_counted(self) -> bool:
+        """Whether the entry changed anything."""
+        return self.after is not self.before
+
+
+def fold(folded: Folded, entries: Iterable[Entry], nonce: str | None = None) -> tuple[Folded, list[Step]]:
+    """Fold entries, the next ones in order; give the steps of those with this nonce beside the result.
+
+    What the others emit has owners, and is discarded.
+    """
+    graph = folded.definition.graph
+    state, seen = folded.state, folded.seen
+    draft = Draft(folded.log, graph)
+    steps: list[Step] = []
     for entry in entries:
         before = state
-        state, emitted = advance(folded.definition.graph, state, [entry.observation])
+        state, emitted = advance(graph, before, [entry.observation])
         if state is not before:
-            _note(log, entry, state)
-            if state.round != before.round:
-                log.rounds[entry.position] = state.round
-            if state.is_ending and not before.is_ending:
-                log.ending_ms[state.round] = entry.observation.at_ms
-            for attempt in emitted:
-                log.emitted[attempt] = Emission(entry.position, entry.observation.at_ms)
+            draft.note(entry, before, state, emitted)
         seen = Seen(entry.position, entry.nonce)
-        emissions.append((entry, emitted))
-    return evolve(folded, state=state, seen=seen), emissions
+        if entry.nonce == nonce:
+            steps.append(Step(entry, emitted, before, state))
+    return Folded(folded.key, folded.definition, state, seen, draft.frozen()), steps
 
 
-def _note(log: Log, entry: Entry, state: State) -> None:
-    """Write down what an observation that counted leaves in the log."""
-    match entry.observation:
-        case Succeeded(attempt=attempt, branches=branches):
-            if branches is not None and _is_refused(state, attempt):
-                log.failures[attempt] = _no_branches(state, attempt, branches)
-        case Failed(attempt=attempt, failure=failure):
-            log.failures[attempt] = failure
-        case TimedOut(attempt=attempt):
-            log.failures[attempt] = _too_long(state, attempt)
-            log.silent.add(attempt)
-        case Lost(attempt=attempt, reason=reason):
-            log.failures[attempt] = Failure(AttemptLostError.__name__, reason, AttemptLostError.__module__)
-            log.silent.add(attempt)
-        case Skipped(attempt=attempt):
-            log.skipped.add(attempt)
-        case SkipRequested(node=node, at_ms=at_ms):
-            log.skips_ms[state.round, node] = at_ms
-            return
-        case _:
-            return
-    log.emitted.pop(attempt, None)
-    if attempt.number > 1:
-        log.failures.pop(evolve(attempt, number=attempt.number - 1), None)
+# What the log knows of an attempt
 
 
-def _is_refused(state: State, attempt: Attempt) -> bool:
-    """Tell whether the branches that this attempt has just taken failed its node."""
-    return state.graph.node(attempt.node).each is not None or state.status(attempt.node) is Status.FAILED
+def is_in_flight(folded: Folded, attempt: Attempt) -> bool:
+    """Tell whether an attempt has been emitted and has not ended."""
+    has_one = slot_of(folded.definition.graph, attempt) in folded.log.emitted
+    return has_one and folded.state.attempt(attempt.node, attempt.index) == attempt
 
 
-def _no_branches(state: State, attempt: Attempt, branches: tuple[str, ...]) -> Failure:
-    """Say why an attempt that succeeded and took branches failed its node all the same."""
-    if state.graph.node(attempt.node).each is not None:
-        text = f"an instance of {quoted(attempt.node)} took branches; only an unmapped node can choose what goes on"
-        return Failure(UsageError.__name__, text, UsageError.__module__)
-    below = state.graph.dependents(attempt.node)
-    wrong = next((name for name in branches if name not in below), "")
-    known = ", ".join(map(quoted, below[:_MOST_SHOWN])) + (", …" if len(below) > _MOST_SHOWN else "")
-    hint = f"take some of {known}" if below else "nothing does"
-    text = f"node {quoted(attempt.node)} took the branch {quoted(wrong)}, which does not wait directly for it; {hint}"
-    return Failure(UsageError.__name__, text, UsageError.__module__)
+def emission_of(folded: Folded, attempt: Attempt) -> Emission | None:
+    """Return when an attempt in flight was emitted."""
+    return folded.log.emitted.get(slot_of(folded.definition.graph, attempt))
 
 
-def _too_long(state: State, attempt: Attempt) -> Failure:
-    limit_ms = state.graph.node(attempt.node).timeout_ms
-    text = f"it ran for longer than its time-out of {limit_ms} ms" if limit_ms is not None else "it ran for too long"
-    return Failure(TimeoutError.__name__, text, TimeoutError.__module__)
+def end_of(folded: Folded, attempt: Attempt) -> End | None:
+    """Return how an attempt ended that did not succeed, if it is the newest of its node or instance."""
+    end = folded.log.ends.get(slot_of(folded.definition.graph, attempt))
+    return end if end is not None and end.number == attempt.number else None
+
+
+def failure_in(folded: Folded, attempt: Attempt) -> Failure | None:
+    """Return why an attempt failed; None if it did not, or is not the newest."""
+    end = end_of(folded, attempt)
+    return None if end is None else end.failure
+
+
+def sent_from(folded: Folded, position: int, offset: int) -> list[Attempt]:
+    """Return what the entry at `position` emitted from the `offset`-th on, as far as it is still in flight.
+
+    What is to be stopped is left out. In the order in which it was emitted.
+    """
+    stopped = set(folded.state.to_revoke)
+    found: list[tuple[int, Attempt]] = []
+    for attempt in folded.state.attempts_in_flight:
+        at = emission_of(folded, attempt)
+        if at is not None and at.position == position and at.place >= offset and attempt not in stopped:
+            found.append((at.place, attempt))
+    return [attempt for _, attempt in sorted(found)]
+
+
+# Under which ids the engine knows it
 
 
 def attempt_id(folded: Folded, attempt: Attempt) -> str:

@@ -1,8 +1,13 @@
 """Observations on their way to the journal: now, or as soon as it is there again.
 
-`report` takes the turn in the calling thread. What cannot be appended is kept, and a daemon thread tries again,
-with the same nonce. `later` leaves the turn to that thread altogether, for callers that must not wait.
-Nothing here survives the process: if it dies the attempt's lease runs out, and the attempt is run again.
+`report` takes the turn in the calling thread. What cannot be appended is kept, and a daemon thread tries again, with
+the same nonce; from then on all that is reported waits behind it, so that nobody waits for a journal that is away, and
+the observations of one workflow stay in order. `later` leaves the turn to that thread altogether, for callers that
+must not wait.
+
+Nothing here survives the process: if it dies the attempt's lease runs out, and the attempt is run again. So it is with
+what there is no room for: it is dropped, which is logged as an error and counted; the sweep finds the outcome in the
+engine, or else has the attempt run again.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import os
 import secrets
 import threading
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -23,11 +28,14 @@ from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, 
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 
-__all__ = ["Outbox"]
+__all__ = ["MOST_BYTES", "Outbox"]
 
 _LOG = logging.getLogger("dyrygent")
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+MOST_BYTES: Final = 64 << 20
+"""What may wait: as much as the largest result. A single turn is kept in any case."""
+_PER_OBSERVATION_BYTES: Final = 2_000
 
 
 @frozen
@@ -36,21 +44,34 @@ class _Pending:
     observations: tuple[Observation, ...]
     results: Mapping[Attempt, bytes]
     nonce: str
-    is_second_try: bool = False
+    tried_ms: int | None = None
+    """When it was tried first."""
+
+    @property
+    def size(self) -> int:
+        return _PER_OBSERVATION_BYTES * len(self.observations) + sum(map(len, self.results.values()))
 
 
 class Outbox:
     """Takes turns for one process. Threads may share one; a forked child begins with an empty one."""
 
-    def __init__(self, conductor: Conductor, *, send_limit: int | None = None) -> None:
+    def __init__(self, conductor: Conductor, *, send_limit: int | None = None, most_bytes: int = MOST_BYTES) -> None:
         self._conductor = conductor
         self._send_limit = send_limit
+        self._most_bytes = most_bytes
         self._reset()
         reset = weakref.WeakMethod(self._reset)
         os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
 
     def __len__(self) -> int:
-        return len(self._pending)
+        """Return how many turns wait."""
+        with self._changed:
+            return sum(map(len, self._pending.values()))
+
+    @property
+    def dropped(self) -> int:
+        """How many observations there was no room for."""
+        return self._dropped
 
     def report(
         self, key: WorkflowKey, observations: Sequence[Observation], results: Mapping[Attempt, bytes] | None = None
@@ -60,59 +81,91 @@ class Outbox:
         Observations of a workflow that was deleted are dropped, and that is logged.
         """
         pending = _Pending(key, tuple(observations), results or {}, secrets.token_hex(8))
-        if self._is_done(pending):
+        again = pending if self._is_away or key in self._pending else self._tried(pending)
+        if again is None:
             return True
-        self._keep(evolve(pending, is_second_try=True))
+        self._keep(again)
         return False
 
     def later(self, key: WorkflowKey, observations: Sequence[Observation]) -> None:
         """Leave a turn with these observations to the outbox's own thread."""
         self._keep(_Pending(key, tuple(observations), {}, secrets.token_hex(8)))
 
+    def drain(self, timeout: float) -> bool:
+        """Wait until nothing waits any more, at most `timeout` seconds; tell whether it is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending, timeout)
+
     def _reset(self) -> None:
-        self._pending: deque[_Pending] = deque()
-        self._arrived = threading.Event()
-        self._starting = threading.Lock()
+        self._pending: OrderedDict[WorkflowKey, deque[_Pending]] = OrderedDict()
+        self._bytes = 0
+        self._dropped = 0
+        self._is_away = False
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def _keep(self, pending: _Pending) -> None:
-        self._pending.append(pending)
-        self._arrived.set()
-        with self._starting:
+        with self._changed:
+            has_room = not self._pending or self._bytes + pending.size <= self._most_bytes
+            if has_room:
+                self._pending.setdefault(pending.key, deque()).append(pending)
+                self._bytes += pending.size
+                self._changed.notify_all()
+            else:
+                self._dropped += len(pending.observations)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="dyrygent-outbox", daemon=True)
                 self._thread.start()
+        if not has_room:
+            _LOG.error(
+                "workflow %s: %d outcomes are dropped, for more wait for the journal than there is room for; "
+                "the sweep finds them in the engine, or else their attempts are run again",
+                quoted(pending.key.id),
+                len(pending.observations),
+            )
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
-            self._arrived.wait()
-            self._arrived.clear()
-            while self._pending:
-                if self._is_done(self._pending[0]):
-                    self._pending.popleft()
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending)
+                key, waiting = next(iter(self._pending.items()))
+                pending = waiting[0]
+            again = self._tried(pending)
+            with self._changed:
+                if again is None:
+                    waiting.popleft()
+                    self._bytes -= pending.size
+                    if not waiting:
+                        del self._pending[key]
+                    self._changed.notify_all()
                     pause_s = _FIRST_PAUSE_S
                     continue
-                self._pending[0] = evolve(self._pending[0], is_second_try=True)
-                threading.Event().wait(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                waiting[0] = again
+                self._pending.move_to_end(key)  # one that the store refuses must not hold up the others
+            threading.Event().wait(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _is_done(self, pending: _Pending) -> bool:
-        """Take the turn; False if it is to be tried again."""
+    def _tried(self, pending: _Pending) -> _Pending | None:
+        """Take the turn; give what is to be tried again, or None if that is over."""
+        now_ms = self._conductor.clock.monotonic_ms()
         try:
             self._conductor.turn(
                 pending.key,
                 pending.observations,
                 results=pending.results,
                 nonce=pending.nonce,
-                is_second_try=pending.is_second_try,
+                tried_ms=pending.tried_ms,
                 send_limit=self._send_limit,
             )
         except JournalUnavailableError as problem:
-            _LOG.warning("workflow %s: outcomes wait for the journal: %s", quoted(pending.key.id), problem)
-            return False
+            if not self._is_away:
+                _LOG.warning("workflow %s: outcomes wait for the journal: %s", quoted(pending.key.id), problem)
+            self._is_away = True
+            return pending if pending.tried_ms is not None else evolve(pending, tried_ms=now_ms)
         except UnknownWorkflowError as problem:
             _LOG.warning("an outcome has come too late: %s", problem)
         except Exception:  # noqa: BLE001  # a turn that can never succeed must not stop the others
-            _LOG.exception("workflow %s: an outcome could not be recorded", quoted(pending.key.id))
-        return True
+            _LOG.exception("workflow %s: the turn of an outcome failed", quoted(pending.key.id))
+        self._is_away = False
+        return None

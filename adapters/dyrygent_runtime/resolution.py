@@ -55,9 +55,15 @@ def resolved_calls(
     return ready, refusals
 
 
-def fill(journal: Journal, values: ValueCodec, folded: Folded, template: Template) -> Any:
-    """Return a template's value with results in place; raises as `refs.resolve` does."""
-    results = Results(journal, values, folded)
+def fill(
+    journal: Journal,
+    values: ValueCodec,
+    folded: Folded,
+    template: Template,
+    fresh: Mapping[Attempt, bytes] | None = None,
+) -> Any:
+    """Return a template's value with results in place, `fresh` as above; raises as `refs.resolve` does."""
+    results = Results(journal, values, folded, fresh)
     results.read((None, reference.node) for reference in template.references)
     return resolve(template.value, template.references, results.seen_by(None))
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dyrygent_core import Failure, Status, WorkflowState
 from dyrygent_core.errors import LimitError, UsageError, quoted
 from dyrygent_core.nodes import MAX_WIDTH, Each
-from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.fold import Folded, failure_in
 
 __all__ = ["cause_of", "summary"]
 
@@ -24,11 +24,11 @@ def cause_of(folded: Folded, node: str) -> Failure | None:
         return None
     each = state.graph.node(node).each
     if each is None:
-        return folded.log.failures.get(state.attempt(node))
+        return failure_in(folded, state.attempt(node))
     instances = state.instance_statuses(node)
     if Status.FAILED not in instances:
         return _no_list(folded, node, each)
-    return folded.log.failures.get(state.attempt(node, instances.index(Status.FAILED)))
+    return failure_in(folded, state.attempt(node, instances.index(Status.FAILED)))
 
 
 def _no_list(folded: Folded, node: str, each: Each) -> Failure:

@@ -1,7 +1,9 @@
-"""The sweeper: a daemon thread that renews this process's lease and sweeps what is due.
+"""The sweeper: a daemon thread that sweeps what is due and deletes what is old, and another for the worker's lease.
 
-Any process that asks for it may have one; a worker always does. It must survive everything: a journal that is
-away, a workflow that cannot be read, an engine that fails. Each is logged once, and the next round tries again.
+Any process that asks for it may have one; a worker always does. While nothing is due it asks the store once in every
+`poll_ms`, renews its lease every third of the lease's time, and looks once a minute for what is old: 1.07 store
+operations a second by default. It must survive everything: a journal that is away, a workflow that cannot be read, an
+engine that fails. Each is logged once, and the next round tries again.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from typing import Final
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, quoted
 from dyrygent_core.ports import Due, Lease
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.faults import FaultPoint
+from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_runtime.sweep import sweep_workflow
 
 __all__ = ["Sweeper"]
 
 _LOG = logging.getLogger("dyrygent")
 _MOST_CLAIMED: Final = 10
-_SHORTEST_BETWEEN_RENEWALS_MS: Final = 1_000
+_BETWEEN_PURGES_MS: Final = 60_000
+_MOST_PURGED: Final = 500
+"""Workflows deleted at a time, so 720,000 a day by each sweeper."""
 
 
 class Sweeper:
@@ -37,8 +43,8 @@ class Sweeper:
         name: str = "dyrygent-sweeper",
     ) -> None:
         self._conductor = conductor
-        self._lease = lease
-        self._renewed: tuple[int, Lease] | None = None
+        self._keeper = lease and LeaseKeeper(conductor.journal, conductor.settings, conductor.clock, lease)
+        self._purged_ms: int | None = None
         self._wake = threading.Event()
         self._is_stopping = False
         self._is_away = False
@@ -46,6 +52,8 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin to sweep."""
+        if self._keeper is not None:
+            self._keeper.start()
         self._thread.start()
 
     def stop(self, timeout: float | None = 5.0) -> None:
@@ -54,17 +62,23 @@ class Sweeper:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self._keeper is not None:
+            self._keeper.stop(timeout)
 
     def round(self) -> int:
-        """Renew the lease, sweep what is due; return the number of workflows swept.
+        """Renew the lease if it is time, sweep what is due, delete what is old; return how many workflows were swept.
 
         Raises `JournalUnavailableError`.
         """
-        self._renew()
-        claimed = self._conductor.journal.due(limit=_MOST_CLAIMED, claim_ms=self._conductor.settings.claim_ms)
+        if self._keeper is not None:
+            self._keeper.renew()
+        settings, claimed_ms = self._conductor.settings, self._conductor.clock.monotonic_ms()
+        claimed = self._conductor.journal.due(limit=_MOST_CLAIMED, claim_ms=settings.claim_ms)
         for due in claimed:
-            self._sweep(due)
-            self._renew()
+            if self._conductor.clock.monotonic_ms() - claimed_ms >= settings.claim_ms:
+                break  # those before took so long that others may have it now
+            self._sweep(due, claimed_ms)
+        self._purge()
         return len(claimed)
 
     def _run(self) -> None:
@@ -90,9 +104,9 @@ class Sweeper:
         self._is_away = False
         return swept
 
-    def _sweep(self, due: Due) -> None:
+    def _sweep(self, due: Due, claimed_ms: int) -> None:
         try:
-            sweep_workflow(self._conductor, due)
+            sweep_workflow(self._conductor, due, claimed_ms=claimed_ms)
         except JournalUnavailableError:
             raise
         except UnknownWorkflowError:
@@ -100,16 +114,13 @@ class Sweeper:
         except Exception:  # noqa: BLE001  # one workflow that cannot be read must not stop the others; it is due again later
             _LOG.exception("workflow %s: its sweep turn failed", quoted(due.key.id))
 
-    def _renew(self) -> None:
-        """Renew the lease every third of its time; when what the worker holds has changed, once a second."""
-        if self._lease is None:
+    def _purge(self) -> None:
+        """Delete some of the workflows that ended too long ago, once a minute."""
+        retention_ms, now_ms = self._conductor.settings.retention_ms, self._conductor.clock.monotonic_ms()
+        if retention_ms is None or (self._purged_ms is not None and now_ms - self._purged_ms < _BETWEEN_PURGES_MS):
             return
-        lease, now_ms = self._lease(), self._conductor.clock.monotonic_ms()
-        if self._renewed is not None:
-            renewed_ms, before = self._renewed
-            age_ms = now_ms - renewed_ms
-            is_fresh = age_ms < self._conductor.settings.lease_ms // 3
-            if is_fresh and (lease.reserved <= before.reserved or age_ms < _SHORTEST_BETWEEN_RENEWALS_MS):
-                return
-        self._conductor.journal.renew_lease(lease, ttl_ms=self._conductor.settings.lease_ms)
-        self._renewed = now_ms, lease
+        self._conductor.reach(FaultPoint.SWEEP_BEFORE_PURGE)
+        self._purged_ms = now_ms
+        purged = self._conductor.journal.purge(closed_for_ms=retention_ms, limit=_MOST_PURGED)
+        if purged:
+            _LOG.info("%d workflows that ended long ago were deleted", purged)

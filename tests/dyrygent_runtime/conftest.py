@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attrs import define, field
 
@@ -40,7 +42,11 @@ class World:
     journal: MemoryJournal = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.journal = MemoryJournal(namespace="tests", clock=self.clock)
+        self.keep_in(MemoryJournal(namespace="tests", clock=self.clock))
+
+    def keep_in(self, journal: Any) -> None:
+        """Use this journal from now on; it has the world's clock."""
+        self.journal = journal
         self.engine.conductor = self.process()
 
     @property

@@ -337,14 +337,16 @@ class ForgetfulJournal(MemoryJournal):
     """A journal whose answers get lost for a while, though it writes."""
 
     is_away = False
+    has_lost = False
 
     def append(self, *args: Any, **options: Any) -> Appended:
         appended = super().append(*args, **options)
+        self.has_lost = self.is_away
         self._maybe_away()
         return appended
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
-        if after:  # what was written is not found again either
+        if self.has_lost:  # what was written is not found again either
             self._maybe_away()
         return super().read(key, after=after)
 

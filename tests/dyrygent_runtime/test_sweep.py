@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dyrygent_core import Attempt, Failed, Failure, Lost, Status, Succeeded, Workflow, WorkflowState, call
-from dyrygent_core.ports import Finding, Lease, Mark, MarkKind
-from dyrygent_runtime import Run
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.ports import Finding, Lease, Mark, MarkKind, Query
+from dyrygent_runtime import Run, Sweeper, sweep_workflow
+from dyrygent_runtime.reports import returned
 from tests.dyrygent_runtime.conftest import World
 
 WORKER, BOOT = "w1", "boot-1"
@@ -104,8 +106,8 @@ def test_an_attempt_that_its_living_worker_forgot_is_lost(world: World) -> None:
 
 def run_of(world: World) -> Run:
     """Give the run of the only workflow."""
-    (due,) = [folded.key for folded in world.conductor._cache.values()]
-    return Run(world.conductor, due)
+    (listed,) = world.journal.list(Query(), limit=2).items
+    return Run(world.conductor, listed.key)
 
 
 def test_a_long_task_on_a_living_worker_is_left_alone(world: World) -> None:
@@ -134,21 +136,98 @@ def test_an_attempt_held_by_a_dead_worker_is_sent_again_at_once(world: World) ->
     assert world.engine.take() == []
 
 
+# Queues that lose, and queues that are long
+
+
 def test_an_attempt_that_never_starts_is_sent_again_and_at_last_lost(world: World) -> None:
-    """A sent attempt without a start is sent again after `resend_after`, doubling, and lost after the third time."""
+    """It is sent again after `resend_after`, doubling with each time, and lost after the third, if its queue moves."""
+    run = beside(world, "earlier", "elsewhere")
+    hour_ms = resend_after_ms(world)
+
+    for hours in (1, 2, 4):
+        begin(world, run, "later")
+        wait_and_sweep(world, hours * hour_ms)
+        assert world.engine.take() == []
+        wait_and_sweep(world, world.settings.sweep_interval_ms)
+        assert world.engine.take() == ["lost"]
+    begin(world, run, "later")
+    wait_and_sweep(world, 8 * hour_ms + world.settings.sweep_interval_ms)
+
+    assert isinstance(run.history()[-1].observation, Lost)
+    assert [it.attempt for it in world.engine.sent] == [Attempt("lost", 0, 2)]
+
+
+def test_in_a_backlog_it_is_sent_again_later(world: World) -> None:
+    """While nothing sent later to its queue has started, it is given one doubling more, but no more than 4 times."""
     run = world.start(one())
     world.engine.take()
-    hours = world.settings.resend_after_ms
+    hour_ms = resend_after_ms(world)
 
-    for wait in (1, 2, 4):
-        wait_and_sweep(world, wait * hours - 1_000)
+    for hours in (2, 4, 4):
+        wait_and_sweep(world, hours * hour_ms)
         assert world.engine.take() == []
         wait_and_sweep(world, world.settings.sweep_interval_ms)
         assert world.engine.take() == ["a"]
-    wait_and_sweep(world, 8 * hours + world.settings.sweep_interval_ms)
+    wait_and_sweep(world, 8 * hour_ms + world.settings.sweep_interval_ms)
 
     assert isinstance(run.history()[-1].observation, Lost)
-    assert [it.attempt for it in world.engine.sent] == [Attempt("a", 0, 2)]
+
+
+def test_another_queue_or_an_earlier_attempt_shows_nothing(world: World) -> None:
+    """A queue moves only by what was sent later, and to the same queue."""
+    run = beside(world, "earlier", "elsewhere")
+
+    wait_and_sweep(world, resend_after_ms(world) + world.settings.sweep_interval_ms)
+    assert world.engine.take() == []
+    begin(world, run, "later")
+    wait_and_sweep(world, world.settings.sweep_interval_ms)
+
+    assert world.engine.take() == ["lost"]
+
+
+def test_what_was_sent_later_and_has_ended_shows_it_too(world: World) -> None:
+    """The queue has moved, even if the attempt that shows it is long over; instances of maps count as others do."""
+    workflow = Workflow()
+    listed = workflow.add(call("list"), id="list")
+    workflow.add(call("x"), each=listed, id="mapped")
+    run = world.start(workflow)
+    attempts = [Attempt("mapped", index) for index in range(3)]
+    listing, results = returned(Attempt("list"), [1, 2, 3], JSON_VALUES, is_kept=True, measure=[()])
+    world.conductor.turn(run.key, [listing], results=results)
+    world.journal.mark(run.key, [Mark(MarkKind.STARTED, attempts[2], WORKER, BOOT)])
+    world.observe(run, Succeeded(attempts[2]))
+    world.engine.sent.clear()
+
+    wait_and_sweep(world, resend_after_ms(world) + world.settings.sweep_interval_ms)
+
+    assert [it.attempt for it in world.engine.sent] == attempts[:2]
+
+
+def beside(world: World, *begun: str) -> Run:
+    """Start a workflow with one attempt that its queue loses, sent between others, of which some have begun."""
+    workflow = Workflow()
+    for node in ("earlier", "lost", "elsewhere", "later"):
+        queue = "other" if node == "elsewhere" else "same"
+        workflow.add(call(node).with_options(queue=queue), id=node, max_losses=9)
+    run = world.start(workflow)
+    world.engine.take()
+    for node in begun:
+        begin(world, run, node)
+    return run
+
+
+def begin(world: World, run: Run, node: str) -> None:
+    """Mark a node's first attempt as started on a worker that lives for ever."""
+    ids = frozenset(f"{run.key.incarnation}.{number}.0.1" for number in (0, 2, 3))
+    world.journal.renew_lease(Lease(WORKER, BOOT, ids), ttl_ms=10**10)
+    world.journal.mark(
+        run.key, [Mark(MarkKind.SENT, Attempt(node)), Mark(MarkKind.STARTED, Attempt(node), WORKER, BOOT)]
+    )
+
+
+def resend_after_ms(world: World) -> int:
+    assert world.settings.resend_after_ms is not None
+    return world.settings.resend_after_ms
 
 
 def test_a_task_that_kills_its_workers_is_failed(world: World) -> None:
@@ -239,3 +318,62 @@ def test_revocations_are_repeated_a_few_times_only(world: World, turns: int) -> 
         wait_and_sweep(world, world.settings.sweep_interval_ms)
 
     assert world.engine.revoked == ["a"] * min(turns + 2, 3)
+
+
+def test_an_attempt_that_its_holders_die_of_is_sent_again_a_few_times(world: World) -> None:
+    """What one dead worker after another held is sent again at once each time, and lost after the last."""
+    run = world.start(one())
+    world.engine.take()
+    name = frozenset({f"{run.key.incarnation}.0.0.1"})
+    for number in range(4):
+        world.journal.renew_lease(Lease(WORKER, f"boot-{number}", reserved=name), ttl_ms=world.settings.lease_ms)
+        wait_and_sweep(world, world.settings.lease_ms + world.settings.sweep_interval_ms)
+
+    assert [it.attempt for it in world.engine.sent] == [*[Attempt("a")] * 3, Attempt("a", 0, 2)]
+    assert "whoever held it died" in run.history()[-1].observation.reason
+
+
+def test_what_is_cancelled_before_it_was_sent_waits_for_its_owner(world: World) -> None:
+    """An unsent attempt is given up after the grace, when its owner has stopped sending, and not before."""
+    world.engine.is_down = True
+    run = world.start(one())
+    run.cancel()
+
+    wait_and_sweep(world, world.settings.sweep_interval_ms)
+    assert run.status("a") is Status.SCHEDULED
+    wait_and_sweep(world, world.settings.grace_ms)
+
+    assert run.status("a") is Status.CANCELLED
+    assert world.engine.revoked == ["a"]
+
+
+def test_a_workflow_whose_workers_all_died_is_picked_up_by_a_later_one(world: World) -> None:
+    """Nobody is left, and long afterwards the sweeper of a new worker goes on to the end."""
+    run = started(world)
+    world.clock.advance(30 * 86_400_000)
+    later = world.process()
+
+    Sweeper(later).round()
+    (again,) = world.engine.sent
+    later.turn(run.key, [Succeeded(again.attempt)])
+    later.turn(run.key, [Succeeded(Attempt("b"))])
+
+    assert run.workflow_state is WorkflowState.SUCCESS
+
+
+def test_a_sweeper_sends_within_half_its_claim(world: World) -> None:
+    """What a sweep turn cannot send before others may claim the workflow is left to them."""
+    world.engine.is_down = True
+    run = world.start(one())
+    world.engine.is_down = False
+    world.clock.advance(world.settings.grace_ms + 1)
+    (due,) = world.journal.due(limit=1, claim_ms=world.settings.claim_ms)
+    claimed_ms = world.clock.monotonic_ms()
+
+    world.clock.advance(world.settings.claim_ms // 2 + 1)
+    sweep_workflow(world.process(), due, claimed_ms=claimed_ms)
+    assert world.engine.take() == []
+    wait_and_sweep(world, world.settings.sweep_interval_ms)
+
+    assert world.engine.take() == ["a"]
+    assert run.status("a") is Status.SCHEDULED

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from dyrygent_core import Attempt, Failed, Failure, Lost, Status, Succeeded, TimedOut, Workflow, WorkflowState, call
+import pytest
+
+from dyrygent_core import (
+    Attempt,
+    Failed,
+    Failure,
+    Lost,
+    Status,
+    Succeeded,
+    TimedOut,
+    UsageError,
+    Workflow,
+    WorkflowState,
+    call,
+)
 from dyrygent_core.ports import Finding, Lease, Mark, MarkKind
-from dyrygent_runtime import Run
+from dyrygent_runtime import Run, Settings
+from dyrygent_runtime.settings import check_time_outs
 from tests.dyrygent_runtime.conftest import World
 
 TIMEOUT_MS = 60_000
@@ -99,11 +114,76 @@ def test_a_late_outcome_of_an_attempt_given_up_changes_nothing(world: World) -> 
 def test_what_never_started_is_sent_again_and_not_timed_out(world: World) -> None:
     """An attempt that waits in a queue does not time out: it is sent again when it has waited for long."""
     run = start(world)
+    assert world.settings.resend_after_ms is not None
 
-    wait_and_sweep(world, world.settings.resend_after_ms + 1)
+    wait_and_sweep(world, 2 * world.settings.resend_after_ms + 1)
 
     assert kinds(run) == []
     assert world.engine.take() == ["a"]
+
+
+NEVER = Settings(resend_after_ms=None)
+
+
+def test_where_nothing_is_sent_again_the_time_counts_from_the_sending() -> None:
+    """With `resend_after_ms=None` an attempt that never starts times out, and is never sent again itself."""
+    world = World(settings=NEVER)
+    run = start(world, max_attempts=2)
+
+    wait_and_sweep(world, TIMEOUT_MS - 1)
+    assert kinds(run) == []
+    wait_and_sweep(world, 1)
+
+    assert kinds(run) == [TimedOut]
+    assert [it.attempt.number for it in world.engine.sent] == [2]
+    wait_and_sweep(world, TIMEOUT_MS)
+    assert run.workflow_state is WorkflowState.FAILURE
+
+
+def test_where_nothing_is_sent_again_a_start_still_counts() -> None:
+    """Once an attempt has started, its time counts from there."""
+    world = World(settings=NEVER)
+    run = start(world)
+    world.clock.advance(TIMEOUT_MS - 1)
+    begin(world, run)
+
+    wait_and_sweep(world, TIMEOUT_MS - 1)
+    assert kinds(run) == []
+    wait_and_sweep(world, 1)
+
+    assert kinds(run) == [TimedOut]
+
+
+def test_where_nothing_is_sent_again_what_was_never_sent_is_sent() -> None:
+    """An owner that died before it sent is no queue that loses: the sweep sends after the grace."""
+    world = World(settings=NEVER)
+    world.engine.is_down = True
+    start(world, timeout_ms=10 * TIMEOUT_MS)
+    world.engine.is_down = False
+
+    wait_and_sweep(world, world.settings.grace_ms + 1)
+
+    assert world.engine.take() == ["a"]
+
+
+def test_where_nothing_is_sent_again_every_node_has_a_time_out() -> None:
+    """A workflow in which a lost message would never be noticed is refused, with a node to mend."""
+    workflow = Workflow()
+    workflow.add(call("a"), id="a", timeout=1)
+    workflow.add(call("b"), id="b")
+    workflow.add(call("c"), id="c")
+    graph = workflow.build()[0].graph
+
+    check_time_outs(Settings(), graph)
+    with pytest.raises(UsageError, match=r"node 'b' \(and 1 more\) has none; add timeout"):
+        check_time_outs(NEVER, graph)
+
+
+@pytest.mark.parametrize("wrong", [{"resend_after_ms": 0}, {"retention_ms": -1}, {"snapshot_entries": 0}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+    """No waiting time is negative, and none but the retention is nothing."""
+    with pytest.raises(ValueError, match=f"'{next(iter(wrong))}' must be >="):
+        Settings(**wrong)
 
 
 def test_a_loss_is_a_loss(world: World) -> None:

@@ -1,0 +1,190 @@
+"""What one process knows of its workflows, and how it comes to know what it has not seen.
+
+It goes on from the fold that it has at hand; without one from the newest snapshot, which comes with the definition in
+one read; and from the first entry where there is no snapshot, where it cannot be used, or where the journal is not the
+one that was folded: a store may lose what it held last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+from weakref import WeakValueDictionary
+
+from attrs import evolve, frozen
+
+from dyrygent_core import Attempt, Definition, Observation
+from dyrygent_core.codec import decode_call, decode_definition
+from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
+from dyrygent_core.ports import Appended, Entry, Journal, Seen, StoredWorkflow, ValueCodec, WorkflowKey
+from dyrygent_runtime.cache import FoldCache
+from dyrygent_runtime.faults import FaultPoint, Reach
+from dyrygent_runtime.fold import Folded, Step, fold
+from dyrygent_runtime.routes import Route, route_of
+from dyrygent_runtime.snapshots import read_snapshot
+
+__all__ = ["CaughtUp", "Folds"]
+
+_LOG = logging.getLogger("dyrygent")
+_UNREAD: Final = Seen(1)
+"""No entry is like that, so an append with it is told nothing of what was missed (J2)."""
+
+
+@frozen
+class CaughtUp:
+    """A workflow as of now.
+
+    `steps`: those of the caller's own entries. `behind`: of a process that had nothing at hand, how many entries it
+    had to fold, so how far the newest snapshot was behind.
+    """
+
+    folded: Folded
+    steps: list[Step]
+    behind: int = 0
+
+
+class Folds:
+    """The folds of one process. Threads may share it."""
+
+    def __init__(self, journal: Journal, reach: Reach) -> None:
+        self._journal = journal
+        self._reach = reach
+        self.cache = FoldCache()
+        self._definitions: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
+
+    def now(self, key: WorkflowKey) -> CaughtUp:
+        """Fold what this process has not seen; nothing is written. Raises `UnknownWorkflowError`."""
+        try:
+            cached = self.cache.get(key)
+            base, entries = self._tail(cached or self._unfolded(key))
+        except UnknownWorkflowError:
+            self.cache.drop(key)
+            raise
+        return self._caught_up(base, entries, is_cold=cached is None)
+
+    def append(
+        self,
+        key: WorkflowKey,
+        observations: Sequence[Observation],
+        results: Mapping[Attempt, bytes],
+        nonce: str,
+        *,
+        is_second_try: bool,
+    ) -> CaughtUp:
+        """Append under one nonce, unless an earlier try did, and fold all that there is then.
+
+        Raises `UnknownWorkflowError`; `JournalUnavailableError`, and then nobody knows whether it was written;
+        `UnsupportedVersionError` for a workflow that this release cannot read: the entry is there, for those that can.
+        """
+        cached = self.cache.get(key)
+        try:
+            base = cached or self._unfolded(key)
+        except UnsupportedVersionError:
+            self._journal.append(key, observations, seen=_UNREAD, nonce=nonce, results=results)
+            raise
+        try:
+            base, entries = self._appended(base, observations, results, nonce, is_second_try=is_second_try)
+        except UnknownWorkflowError:
+            self.cache.drop(key)
+            raise
+        return self._caught_up(base, entries, nonce, is_cold=cached is None)
+
+    def begin(self, folded: Folded, first: Entry) -> CaughtUp:
+        """Fold a workflow's first entry, which the caller has just written."""
+        return self._caught_up(folded, [first], first.nonce, is_cold=False)
+
+    def routes(self, folded: Folded, numbers: Sequence[int], values: ValueCodec) -> Mapping[int, Route]:
+        """Return where the calls of these nodes go; what was asked before is not read again."""
+        wanted = sorted(set(numbers))
+        known = self.cache.routes(folded.key, wanted)
+        unknown = [number for number in wanted if number not in known]
+        if unknown:
+            stored = self._journal.calls(folded.key, unknown)
+            read = {number: route_of(decode_call(data, values)) for number, data in stored.items()}
+            self.cache.learn(folded.key, read)
+            known |= read
+        return known
+
+    # Before the fold
+
+    def _appended(
+        self,
+        base: Folded,
+        observations: Sequence[Observation],
+        results: Mapping[Attempt, bytes],
+        nonce: str,
+        *,
+        is_second_try: bool,
+    ) -> tuple[Folded, list[Entry]]:
+        """Append; give the entries to fold, and what they are to be folded into.
+
+        If the reply is lost, the journal tells whether the entries are there: every entry with our nonce is ours.
+        """
+        key = base.key
+        if is_second_try and (known := self._written(base, nonce)):
+            return known
+        try:
+            appended = self._journal.append(key, observations, seen=base.seen, nonce=nonce, results=results)
+        except JournalUnavailableError:
+            _LOG.warning("workflow %s: the journal's reply was lost; looking whether it wrote", quoted(key.id))
+            self._reach(FaultPoint.BEFORE_READ_BACK)
+            if known := self._written(base, nonce):
+                return known
+            appended = self._journal.append(key, observations, seen=base.seen, nonce=nonce, results=results)
+        if appended.has_diverged:
+            return self._anew(base)
+        return base, [*appended.missed, *_stamped(observations, appended, nonce)]
+
+    def _written(self, base: Folded, nonce: str) -> tuple[Folded, list[Entry]] | None:
+        """Give what there is to fold if an entry with this nonce was written, else None."""
+        base, entries = self._tail(base)
+        return (base, entries) if any(entry.nonce == nonce for entry in entries) else None
+
+    def _tail(self, base: Folded) -> tuple[Folded, list[Entry]]:
+        """Give the entries that follow a fold; all of them, and the beginning, if it is none of this journal."""
+        if base.seen.position:
+            entries = self._journal.read(base.key, after=base.seen.position - 1)
+            if entries and Seen(entries[0].position, entries[0].nonce) == base.seen:
+                return base, list(entries[1:])
+        return self._anew(base)
+
+    def _anew(self, base: Folded) -> tuple[Folded, list[Entry]]:
+        self.cache.drop(base.key)
+        return Folded.initial(base.key, base.definition), list(self._journal.read(base.key))
+
+    def _unfolded(self, key: WorkflowKey) -> Folded:
+        """Read a workflow that this process has not at hand, up to its newest snapshot."""
+        stored = self._journal.definition(key.id)
+        if stored.key != key:
+            raise UnknownWorkflowError(key.id)
+        definition = self._definition(stored)
+        if stored.snapshot is not None:
+            try:
+                return read_snapshot(key, definition, stored.snapshot)
+            except UnsupportedVersionError as problem:
+                _LOG.warning("workflow %s: its snapshot is not used: %s", quoted(key.id), problem)
+        return Folded.initial(key, definition)
+
+    def _definition(self, stored: StoredWorkflow) -> Definition:
+        """Decode a definition; workflows that are alike share it."""
+        name = hashlib.sha256(stored.definition).digest()
+        definition = self._definitions.get(name)
+        if definition is None:
+            definition = self._definitions[name] = decode_definition(stored.definition)
+        return definition
+
+    # The fold
+
+    def _caught_up(self, base: Folded, entries: list[Entry], nonce: str | None = None, *, is_cold: bool) -> CaughtUp:
+        folded, steps = fold(base, entries, nonce)
+        self.cache.put(folded)
+        return CaughtUp(folded, steps, len(entries) if is_cold else 0)
+
+
+def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str) -> list[Entry]:
+    return [
+        Entry(appended.first + place, nonce, evolve(observation, at_ms=appended.at_ms))
+        for place, observation in enumerate(observations)
+    ]

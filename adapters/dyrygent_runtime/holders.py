@@ -1,0 +1,49 @@
+"""Who holds which attempts, read from all leases at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from dyrygent_core.ports import LeaseView
+
+__all__ = ["Holders", "holders_of", "is_named"]
+
+
+@frozen
+class Holders:
+    """The workers of a namespace as of one moment, by name and boot, and what they hold, by attempt id.
+
+    `living`: what workers hold whose leases run. `dead_ms`: what others held, and when the last of them ran out.
+    """
+
+    views: Mapping[tuple[str, str], LeaseView]
+    living: frozenset[str]
+    dead_ms: Mapping[str, int]
+    now_ms: int
+
+
+def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
+    """Sort leases by what they name. Cost: O(names in them)."""
+    views = {(view.lease.worker, view.lease.boot): view for view in leases}
+    living: set[str] = set()
+    dead_ms: dict[str, int] = {}
+    for view in views.values():
+        names = _names(view)
+        if view.expires_ms >= now_ms:
+            living |= names
+            continue
+        for name in names:
+            dead_ms[name] = max(view.expires_ms, dead_ms.get(name, 0))
+    return Holders(views, frozenset(living), dead_ms, now_ms)
+
+
+def is_named(view: LeaseView, name: str) -> bool:
+    """Tell whether a lease names an attempt, at its last renewal or at the one before."""
+    return name in _names(view)
+
+
+def _names(view: LeaseView) -> frozenset[str]:
+    names = view.lease.active | view.lease.reserved
+    return names if view.previous is None else names | view.previous.active | view.previous.reserved

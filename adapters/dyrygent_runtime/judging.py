@@ -1,0 +1,134 @@
+"""What became of an attempt in flight that has said nothing, judged by its marks, the leases, and the time.
+
+    started on a worker that died, or forgot it          lost
+    started longer ago than its node's time-out          timed out
+    held unstarted by a worker that died                 sent again at once; lost after the last time
+    sent, and not started for too long                   sent again; lost after the last time
+    to be stopped: never sent, or silent for too long    lost
+    never sent for all of the grace                      sent
+
+How long is too long: `resend_after`, doubled with each time that it was sent. A message that merely waits in a long
+queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) it is given one doubling more, but
+not more than 4 times `resend_after` on that account. Where `resend_after` is never, nothing is sent again, and the
+node's time-out counts from when the attempt was sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+from dyrygent_core import Attempt
+from dyrygent_core.ports import Marks
+from dyrygent_runtime.fold import Folded, attempt_id, emission_of
+from dyrygent_runtime.holders import Holders, is_named
+from dyrygent_runtime.settings import Settings
+
+__all__ = ["Judge", "age_ms", "limit_ms"]
+
+_LONGEST_FOR_BACKLOG: Final = 4
+
+
+def age_ms(folded: Folded, attempt: Attempt, now_ms: int) -> int:
+    """Return for how long an attempt has been in flight."""
+    emission = emission_of(folded, attempt)
+    return now_ms - emission.at_ms if emission is not None else 0
+
+
+def limit_ms(folded: Folded, attempt: Attempt, mark: Marks, settings: Settings) -> int | None:
+    """Return when an attempt is over its node's time-out; None if that has none, or does not count yet."""
+    timeout_ms = folded.definition.graph.node(attempt.node).timeout_ms
+    begun_ms = mark.started_ms
+    if begun_ms is None and settings.resend_after_ms is None:
+        begun_ms = mark.sent_ms
+    return None if timeout_ms is None or begun_ms is None else begun_ms + timeout_ms
+
+
+@frozen
+class Judge:
+    """Judges attempts that have no outcome.
+
+    `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since.
+    """
+
+    folded: Folded
+    settings: Settings
+    holders: Holders
+    stopped: frozenset[Attempt]
+    moved: frozenset[Attempt] = frozenset()
+
+    def why_lost(self, attempt: Attempt, mark: Marks) -> str | None:
+        """Say why the attempt is gone for good, or None."""
+        if mark.started_ms is not None:
+            return self._why_worker_lost(attempt, mark, mark.started_ms)
+        if attempt in self.stopped:
+            return self._why_stopped(attempt, mark)
+        if mark.sent <= self.settings.max_resends or self._is_held_by_the_living(attempt):
+            return None
+        if self._was_held_by_the_dead(attempt, mark):
+            return f"sent {mark.sent} times, and whoever held it died before it started"
+        return f"sent {mark.sent} times and never started" if self._is_overdue(attempt, mark) else None
+
+    def is_to_send(self, attempt: Attempt, mark: Marks, *, has_sign: bool) -> bool:
+        """Tell whether the attempt is to be sent, or sent again, under the same id."""
+        if mark.started_ms is not None or attempt in self.stopped or self._is_held_by_the_living(attempt):
+            return False
+        if not mark.sent:
+            return not has_sign and self._is_past_grace(attempt)
+        return self._was_held_by_the_dead(attempt, mark) or self._is_overdue(attempt, mark)
+
+    def is_overdue_or_behind(self, attempt: Attempt, mark: Marks) -> bool:
+        """Tell whether it depends on its queue whether the attempt is overdue."""
+        if mark.started_ms is not None or not mark.sent or attempt in self.stopped:
+            return False
+        waits_ms = [self._wait_ms(mark, is_behind=is_behind) for is_behind in (False, True)]
+        since_ms = self.holders.now_ms - (mark.sent_ms or 0)
+        is_open = waits_ms[0] is not None and waits_ms[1] is not None and waits_ms[0] < since_ms <= waits_ms[1]
+        return is_open and not self._is_held_by_the_living(attempt)
+
+    def _why_worker_lost(self, attempt: Attempt, mark: Marks, started_ms: int) -> str | None:
+        view = self.holders.views.get((mark.worker, mark.boot))
+        if view is None:
+            is_gone = self.holders.now_ms - started_ms > self.settings.lease_ms
+            return f"worker {mark.worker} left no lease" if is_gone else None
+        if view.expires_ms < self.holders.now_ms:
+            return f"worker {mark.worker} died"
+        name = attempt_id(self.folded, attempt)
+        was_asked_twice = view.previous is not None and (view.previous_ms or 0) > started_ms
+        if was_asked_twice and not is_named(view, name):
+            return f"worker {mark.worker} no longer knows of it"
+        return None
+
+    def _why_stopped(self, attempt: Attempt, mark: Marks) -> str | None:
+        if not mark.sent and self._is_past_grace(attempt):  # before that its owner may be about to send it
+            return "never sent"
+        is_over = self.holders.now_ms - self._stopped_ms(attempt) > self.settings.cancel_grace_ms
+        return "revoked before it started" if is_over else None
+
+    def _stopped_ms(self, attempt: Attempt) -> int:
+        log, number = self.folded.log, self.folded.definition.graph.numbers[attempt.node]
+        times = (log.ending_ms, log.skips_ms.get(number))
+        return min((it for it in times if it is not None), default=self.holders.now_ms)
+
+    def _is_past_grace(self, attempt: Attempt) -> bool:
+        return age_ms(self.folded, attempt, self.holders.now_ms) > self.settings.grace_ms
+
+    def _was_held_by_the_dead(self, attempt: Attempt, mark: Marks) -> bool:
+        expired_ms = self.holders.dead_ms.get(attempt_id(self.folded, attempt))
+        return expired_ms is not None and expired_ms > (mark.sent_ms or 0)
+
+    def _is_held_by_the_living(self, attempt: Attempt) -> bool:
+        return attempt_id(self.folded, attempt) in self.holders.living
+
+    def _is_overdue(self, attempt: Attempt, mark: Marks) -> bool:
+        wait_ms = self._wait_ms(mark, is_behind=attempt not in self.moved)
+        return wait_ms is not None and self.holders.now_ms - (mark.sent_ms or 0) > wait_ms
+
+    def _wait_ms(self, mark: Marks, *, is_behind: bool) -> int | None:
+        """Give how long an attempt may wait in its queue after it was last sent; None for as long as it takes."""
+        after_ms = self.settings.resend_after_ms
+        if after_ms is None:
+            return None
+        wait_ms = after_ms << (mark.sent - 1)
+        return max(wait_ms, min(2 * wait_ms, _LONGEST_FOR_BACKLOG * after_ms)) if is_behind else wait_ms
