@@ -112,14 +112,19 @@ class Wire:
     def __init__(self, url: str) -> None:
         self._server = urlsplit(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.loses_replies = threading.Event()
+        self.replies_to_lose = 0
         self.drops_replies = threading.Event()
         self.round_trips = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}{self._server.path}"
+        return f"redis://127.0.0.1:{self.port}{self._server.path}"
 
     def close(self) -> None:
         self._listener.close()
@@ -146,7 +151,8 @@ class Wire:
         with suppress(OSError), near, far:
             while data := far.recv(65_536):
                 turn.clear()
-                if self.loses_replies.is_set():
+                if self.replies_to_lose:
+                    self.replies_to_lose -= 1
                     near.shutdown(socket.SHUT_RDWR)
                     return
                 if self.drops_replies.is_set():

@@ -76,16 +76,17 @@ def test_j9_an_append_whose_reply_is_lost_was_written_once(redis_url: str, journ
     key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
     with closing(Wire(redis_url)) as wire:
         behind = RedisJournal(wire.url, journal.namespace)
-        assert len(behind.read(key)) == 1
-        wire.loses_replies.set()
-
+        add(behind, key, Lost(_A))
+        wire.replies_to_lose = 1
         with pytest.raises(JournalUnavailableError):
-            behind.append(key, [Lost(_A)], seen=Seen(1, "n"), nonce="lost")
+            behind.append(key, [Lost(_A)], seen=Seen(2, "n"), nonce="lost")
+        assert [entry.nonce for entry in behind.read(key)] == ["n", "n", "lost"]
+
+        wire.replies_to_lose = 2
+        assert len(behind.read(key)) == 3  # what may be repeated is, twice
+        wire.replies_to_lose = 3
         with pytest.raises(JournalUnavailableError):
             behind.read(key)
-
-        wire.loses_replies.clear()
-        assert [entry.nonce for entry in behind.read(key)] == ["n", "lost"]
         behind.dispose()
 
 
@@ -357,8 +358,9 @@ def test_a_workflow_that_the_first_release_closed_is_listed_when_it_is_closed_ag
 # URLs
 
 
-def test_a_cluster_is_spelled_with_its_hosts() -> None:
+def test_a_cluster_is_spelled_with_its_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first host makes a URL for the client library, the others are asked if it does not answer."""
+    monkeypatch.setattr(redis, "__version__", "6.0.0")
     one = read_address("redis+cluster://user:se%40cret@a:7000,b:7001,[::1]/0?socket_timeout=3")
     assert (one.url, one.is_cluster) == ("redis://user:se%40cret@a:7000/0?socket_timeout=3", True)
     assert one.others == (("b", 7001), ("::1", 6379))
@@ -375,3 +377,12 @@ def test_a_wrong_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(UsageError) as refused:
         RedisJournal(url)
     assert "secret" not in str(refused.value)
+
+
+def test_a_client_that_repeats_what_it_sends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster client of redis-py 5 would append twice."""
+    monkeypatch.setattr(redis, "__version__", "5.2.1")
+
+    with pytest.raises(UsageError, match=r"redis-py 6 or newer, this is 5\.2\.1"):
+        RedisJournal("redis+cluster://a")
+    RedisJournal("redis://a")

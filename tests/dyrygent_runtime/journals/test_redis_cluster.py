@@ -17,7 +17,7 @@ from dyrygent_runtime.journals.redis_keys import Keys
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, add, eventually, new_workflow
 from tests.dyrygent_runtime.journals.process_rules import ProcessRules
-from tests.dyrygent_runtime.journals.redis_servers import Server, is_cluster_up, started_cluster
+from tests.dyrygent_runtime.journals.redis_servers import Server, Wire, is_cluster_up, started_cluster
 
 _NODES = 3
 _A = Attempt("a")
@@ -27,6 +27,12 @@ _A = Attempt("a")
 def nodes() -> Iterator[Sequence[Server]]:
     with started_cluster(_NODES) as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="module")
+def lone() -> Iterator[Server]:
+    with started_cluster(1) as (node,):
+        yield node
 
 
 @pytest.fixture
@@ -135,17 +141,33 @@ def test_j9_a_cluster_that_is_away_is_unavailable() -> None:
     assert "secret" not in str(problem.value)
 
 
-def test_a_plain_url_does_for_a_cluster_of_one_node() -> None:
-    """As for a proxy before a cluster: it is found out that no script may see all partitions, and not asked again."""
-    with started_cluster(1) as (node,), closing(node.client) as client:
-        journal = RedisJournal(node.url)
-        keys = {journal.create(new_workflow(f"w{it}"), nonce="n", due_in_ms=0).key for it in range(20)}
+def test_j9_an_append_whose_reply_is_lost_is_not_repeated(lone: Server) -> None:
+    """The client of a cluster would repeat it on its own; it is told not to."""
+    with closing(Wire(lone.url)) as wire, closing(lone.client) as client:
+        client.config_set("cluster-announce-port", wire.port)
+        journal = RedisJournal(wire.url.replace("redis://", "redis+cluster://"), "lost")
+        key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
+        add(journal, key, Lost(_A))  # which teaches the server the script
+        wire.replies_to_lose = 1
+        with pytest.raises(JournalUnavailableError):
+            journal.append(key, [Lost(_A)], seen=Seen(2, "n"), nonce="lost")
 
-        assert {it.key for it in journal.due(limit=99, claim_ms=LATER_MS)} == keys
-        assert {it.key for it in journal.list(Query(), limit=99).items} == keys
-        assert journal.due(limit=99, claim_ms=LATER_MS) == ()
-        assert client.info("errorstats")["errorstat_CROSSSLOT"] == {"count": 1}
+        assert [entry.nonce for entry in journal.read(key)] == ["n", "n", "lost"]
+        client.config_set("cluster-announce-port", 0)
         journal.dispose()
+
+
+def test_a_plain_url_does_for_a_cluster_of_one_node(lone: Server) -> None:
+    """As for a proxy before a cluster: it is found out that no script may see all partitions, and not asked again."""
+    journal = RedisJournal(lone.url)
+    keys = {journal.create(new_workflow(f"w{it}"), nonce="n", due_in_ms=0).key for it in range(20)}
+
+    assert {it.key for it in journal.due(limit=99, claim_ms=LATER_MS)} == keys
+    assert {it.key for it in journal.list(Query(), limit=99).items} == keys
+    assert journal.due(limit=99, claim_ms=LATER_MS) == ()
+    with closing(lone.client) as client:
+        assert client.info("errorstats")["errorstat_CROSSSLOT"] == {"count": 1}
+    journal.dispose()
 
 
 def test_a_plain_url_to_a_node_of_several_is_told_what_to_write(nodes: Sequence[Server]) -> None:

@@ -143,10 +143,10 @@ def test_j9_a_claim_whose_reply_is_lost_runs_out(server: Server) -> None:
         journal = RedisJournal(wire.url)
         key = journal.create(new_workflow(), nonce="n", due_in_ms=0).key
         journal.due(limit=1, claim_ms=0)
-        wire.loses_replies.set()
+        journal.rest(key, in_ms=0)
+        wire.replies_to_lose = 1
         with pytest.raises(JournalUnavailableError):
             journal.due(limit=1, claim_ms=200)
-        wire.loses_replies.clear()
 
         assert journal.due(limit=1, claim_ms=LATER_MS) == ()
         assert [it.key for it in eventually(lambda: journal.due(limit=1, claim_ms=LATER_MS))] == [key]
