@@ -22,11 +22,11 @@ from dyrygent_runtime.routes import Route
 __all__ = ["MOST_WEIGHT", "FoldCache", "weight_of"]
 
 MOST_WEIGHT: Final = 200_000
-"""In nodes of a graph, each of which takes about a kilobyte. A workflow that weighs more is kept alone."""
+"""In nodes of a graph, each of which takes about half a kilobyte: 100 MB. A workflow that weighs more is kept alone."""
 _PER_WORKFLOW: Final = 200
 """What a workflow takes besides; so at most 1,000 are kept."""
-_ATTEMPTS_PER_NODE: Final = 4
-_CHARACTERS_PER_NODE: Final = 1_000
+_ATTEMPTS_PER_NODE: Final = 2
+_CHARACTERS_PER_NODE: Final = 500
 
 
 def weight_of(folded: Folded) -> int:

@@ -14,7 +14,7 @@ class CountingJournal:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.calls: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._journal, name)
@@ -24,13 +24,13 @@ class CountingJournal:
 
     def _counted(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls[name] += 1
+            self.counts[name] += 1
             return operation(*args, **kwargs)
 
         return call
 
     def take(self) -> dict[str, int]:
         """Give what was called since the last time, and how often."""
-        calls = dict(self.calls)
-        self.calls.clear()
-        return calls
+        counts = dict(self.counts)
+        self.counts.clear()
+        return counts

@@ -13,7 +13,8 @@ from dyrygent_runtime.journals import MemoryJournal
 class LosingJournal(MemoryJournal):
     """Loses replies to appends: the next `lost_replies`, or every `loses_every`-th.
 
-    The next `lost_appends` are lost on their way there; with `is_late` they are only late, and arrive with `arrive`.
+    The next `lost_appends` are lost on their way there. With `is_late` they are only late, and arrive with `arrive`;
+    with `is_close` besides just before the next append.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class LosingJournal(MemoryJournal):
         self.lost_replies = 0
         self.lost_appends = 0
         self.is_late = False
+        self.is_close = False
         self._loses_every = loses_every
         self._appends = 0
         self._under_way: list[Callable[[], object]] = []
@@ -45,6 +47,8 @@ class LosingJournal(MemoryJournal):
             if self.is_late:
                 self._under_way.append(arrive)
             raise JournalUnavailableError("the append was lost")
+        if self.is_close:
+            self.arrive()
         appended = arrive()
         if self.lost_replies or (self._loses_every and self._appends % self._loses_every == 0):
             self.lost_replies = max(0, self.lost_replies - 1)

@@ -1,4 +1,4 @@
-"""The conductor: the turn, ownership by position, and what follows from lost replies."""
+"""The conductor: the turn, ownership by position, and what follows from it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,9 @@ from dyrygent_core import (
     call,
 )
 from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Refusal
-from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.conftest import World
-
-
-def chain(*targets: str) -> Workflow:
-    """Build a chain in which each call gets the result of the one before."""
-    workflow = Workflow("chain")
-    before = None
-    for target in targets:
-        before = workflow.add(call(target) if before is None else call(target, before.result))
-    return workflow
-
-
-def fan(width: int) -> Workflow:
-    """Build a root with `width` dependents."""
-    workflow = Workflow("fan")
-    root = workflow.add(call("root"))
-    for number in range(width):
-        workflow.add(call("leaf", number), id=f"leaf-{number}", after=root)
-    return workflow
+from tests.dyrygent_runtime.shapes import chain, fan
 
 
 def test_start_sends_the_roots(world: World) -> None:
@@ -217,65 +198,34 @@ def test_a_wide_step_is_handed_over_after_the_first_chunk(world: World) -> None:
     assert world.engine.take() == [f"leaf-{n}" for n in range(100, 250)]
 
 
-def test_what_was_handed_over_too_late_is_left_to_the_sweep(world: World) -> None:
-    """A processor turn that begins after half the grace time sends nothing, and the sweep sends it all, once."""
-    run = world.start(fan(120))
-    world.engine.take()
-    world.engine.takes_over = True
-    world.conductor.turn(run.key, [Succeeded(Attempt("root"))], send_limit=100)
-    world.engine.take()
-
-    world.clock.advance(world.settings.grace_ms // 2 + 1)
-    world.process().go_on(run.key, 2, 100)
-    assert world.engine.take() == []
-
-    world.clock.advance(world.settings.grace_ms)
-    world.sweep()
-    assert world.engine.take() == [f"leaf-{n}" for n in range(100, 120)]
-
-
-class LosingJournal(MemoryJournal):
-    """A journal whose replies get lost: it does what it is asked, and then says that it could not be reached."""
-
-    lost_replies = 0
-
-    def append(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        appended = super().append(*args, **kwargs)  # type: ignore[arg-type]
-        if self.lost_replies:
-            self.lost_replies -= 1
-            message = "the reply was lost"
-            raise JournalUnavailableError(message)
-        return appended
-
-
-def test_a_lost_reply_is_resolved_by_the_nonce(world: World) -> None:
-    """When the reply to an append is lost, the entry is found by its nonce, owned, and not written twice."""
-    journal = LosingJournal(namespace="tests", clock=world.clock)
-    world.journal = journal
-    world.engine.conductor = world.process()
-    run = world.start(chain("a", "b"))
-    world.engine.take()
-    journal.lost_replies = 1
-
-    world.succeed(run, "a", value=1)
-
-    assert world.engine.take() == ["b"]
-    assert [entry.position for entry in run.history()] == [1, 2]
-
-
-def test_a_divergent_cache_is_dropped(world: World) -> None:
-    """A process whose last entry is not the journal's reads anew, and still owns what it appends."""
-    run = world.start(chain("a", "b"), id="same")
-    stale = world.process()
-    stale.refresh(run.key)
-    world.journal.delete(run.key)
-    again = world.start(chain("a", "b"), id="same")
+def test_what_the_same_turn_ends_is_not_sent(world: World) -> None:
+    """An attempt that one entry of a turn emits and a later one ends is not sent."""
+    workflow = Workflow()
+    before = workflow.add(call("a"), id="a")
+    for node in ("b", "c"):
+        before = workflow.add(call(node), id=node, after=before)
+    run = world.start(workflow)
     world.engine.take()
 
-    folded = stale.turn(again.key, [Succeeded(Attempt("a"))], results={Attempt("a"): b"1"})
+    world.observe(run, Succeeded(Attempt("a")), Succeeded(Attempt("b")))
 
-    assert folded.seen.position == 2
-    assert world.engine.take() == ["b"]
+    assert world.engine.take() == ["c"]
+
+
+def test_refusals_may_follow_from_each_other_for_long(world: World) -> None:
+    """A long chain of nodes that the engine refuses is gone through one by one, at no depth."""
+    workflow = Workflow()
+    before = workflow.add(call("first"), id="first")
+    for number in range(1_500):
+        node = f"n{number}"
+        world.engine.refused[node] = Refusal(Attempt(node), Failure("Refused"))
+        before = workflow.add(call("next"), id=node, after=before.done)
+    run = world.start(workflow)
+
+    world.succeed(run, "first")
+
+    assert run.workflow_state is WorkflowState.FAILURE
+    assert run.state.counts[Status.FAILED] == 1_500
 
 
 def test_late_outcomes_of_a_finished_workflow_publish_nothing_again(world: World) -> None:

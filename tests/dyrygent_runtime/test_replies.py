@@ -1,0 +1,134 @@
+"""Replies that are lost, appends that are late, journals that forget, and workflows that cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from dyrygent_core import Attempt, Status, Succeeded
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.errors import UnsupportedVersionError
+from dyrygent_core.ports import StoredWorkflow
+from dyrygent_runtime import Conductor
+from dyrygent_runtime.faults import nothing
+from dyrygent_runtime.journals import MemoryJournal
+from tests.dyrygent_runtime.conftest import World
+from tests.dyrygent_runtime.losing import LosingJournal
+from tests.dyrygent_runtime.shapes import chain
+
+
+def losing(world: World) -> LosingJournal:
+    """Keep this world's workflows in a journal whose replies may be lost."""
+    journal = LosingJournal(clock=world.clock)
+    world.keep_in(journal)
+    return journal
+
+
+def test_a_lost_reply_is_resolved_by_the_nonce(world: World) -> None:
+    """When the reply to an append is lost, the entry is found by its nonce, owned, and not written twice."""
+    journal = losing(world)
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+    journal.lost_replies = 1
+
+    world.succeed(run, "a", value=1)
+
+    assert world.engine.take() == ["b"]
+    assert [entry.position for entry in run.history()] == [1, 2]
+
+
+def test_an_append_that_was_lost_is_tried_again_with_its_nonce(world: World) -> None:
+    """What is not found is appended again."""
+    journal = losing(world)
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+    journal.lost_appends = 1
+
+    world.succeed(run, "a", value=1)
+
+    assert world.engine.take() == ["b"]
+    assert [entry.position for entry in run.history()] == [1, 2]
+
+
+@pytest.mark.parametrize("is_close", [True, False])
+def test_an_append_that_was_only_late_emits_nothing_twice(world: World, *, is_close: bool) -> None:
+    """The owner of both copies sends once, whether the late one comes just before the other or after the turn."""
+    journal = losing(world)
+    run = world.start(chain("a", "b", "c"))
+    world.engine.take()
+    journal.lost_appends, journal.is_late, journal.is_close = 1, True, is_close
+    other = world.process()
+    other.refresh(run.key)
+
+    world.succeed(run, "a", value=1)
+    journal.arrive()
+    other.refresh(run.key)
+    other.turn(run.key, [Succeeded(Attempt("a"))])
+
+    assert world.engine.take() == ["b"]
+    entries = run.history()
+    assert [entry.position for entry in entries] == [1, 2, 3, 4]
+    assert entries[1].nonce == entries[2].nonce
+    assert run.status("b") is Status.SCHEDULED
+    world.succeed(run, "b", value=2)
+    assert world.engine.take() == ["c"]
+
+
+def test_of_two_copies_the_first_value_stays(world: World) -> None:
+    """An outcome that comes again with another value is not passed on, not even by the turn that brings it."""
+    workflow = chain("a", "b")
+    run = world.start(workflow)
+    world.engine.is_down = True
+    world.succeed(run, "a", value="first")
+    world.engine.is_down = False
+
+    late = {Attempt("a"): JSON_VALUES.encode("second"), Attempt("b"): JSON_VALUES.encode("of b")}
+    world.conductor.turn(run.key, [Succeeded(Attempt("a")), Succeeded(Attempt("b"))], results=late)
+
+    assert run.result("a") == "first"
+    assert world.engine.published[-1].value == "of b"
+
+
+def test_a_divergent_cache_is_dropped(world: World) -> None:
+    """A process whose last entry is not the journal's reads anew, and still owns what it appends."""
+    run = world.start(chain("a", "b"), id="same")
+    stale = world.process()
+    stale.refresh(run.key)
+    world.journal.delete(run.key)
+    again = world.start(chain("a", "b"), id="same")
+    world.engine.take()
+
+    folded = stale.turn(again.key, [Succeeded(Attempt("a"))], results={Attempt("a"): b"1"})
+
+    assert folded.seen.position == 2
+    assert world.engine.take() == ["b"]
+
+
+# What a process of another release makes of it
+
+
+class NewerJournal(MemoryJournal):
+    """A journal whose definitions are of a release to come."""
+
+    def definition(self, workflow_id: str) -> StoredWorkflow:
+        stored = super().definition(workflow_id)
+        return evolve(stored, definition=stored.definition.replace(b'"v":1', b'"v":2', 1))
+
+
+def test_an_outcome_of_a_workflow_that_cannot_be_read_is_recorded(world: World) -> None:
+    """P7: a worker of an older release records what it ran, says so, and leaves what follows to the newer ones."""
+    run = world.start(chain("a", "b"))
+    world.engine.take()
+    journal = world.journal
+    older = NewerJournal(clock=world.clock)
+    older.__dict__ |= journal.__dict__
+
+    older_process = Conductor(older, world.engine, settings=world.settings, clock=world.clock, reach=nothing)
+    with pytest.raises(UnsupportedVersionError, match="format '2'"):
+        older_process.turn(run.key, [Succeeded(Attempt("a"))], results={Attempt("a"): b"1"})
+    assert world.engine.take() == []
+    world.clock.advance(world.settings.grace_ms + 1)
+    world.sweep()
+
+    assert run.status("a") is Status.SUCCEEDED
+    assert world.engine.take() == ["b"]
