@@ -225,15 +225,16 @@ class SqlJournal:
     def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
         """See `Journal.watch`. Where nobody calls, the database is asked, less and less often."""
         end = time.monotonic() + timeout_ms / 1000
+        if self._is_longer(key, after):
+            return True
         pause_s = _FIRST_WATCH_S
         with self._waiting(key) as wait:
-            while not self._is_longer(key, after):
-                left_s = end - time.monotonic()
-                if left_s <= 0:
-                    return False
+            while (left_s := end - time.monotonic()) > 0:
                 wait(min(pause_s, left_s), min(_LONGEST_HEARD_S, left_s))
+                if self._is_longer(key, after):
+                    return True
                 pause_s = min(2 * pause_s, _LONGEST_WATCH_S)
-            return True
+        return False
 
     def dispose(self) -> None:
         """Close this process's connections."""

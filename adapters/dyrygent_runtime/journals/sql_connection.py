@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 _MOST_CONFLICTS: Final = 8
 _MOST_CUTS: Final = 2
-_FIRST_PAUSE_S: Final = 0.005
-"""After a conflict, doubling, and up to as much again by chance, so that the same two do not meet again."""
+_FIRST_PAUSE_S: Final = 0.01
+_LONGEST_PAUSE_S: Final = 0.1
+"""After a conflict, doubling from the first, and up to as much again by chance, so that the same two do not meet."""
 
 _FORK_GATE: Final = ForkGate()
 """SQLite's own locks are not made for a fork: no thread may be inside of it then, or the child waits for ever."""
@@ -170,7 +171,8 @@ class SqlConnection:
                 if is_hopeless or conflicts > _MOST_CONFLICTS or cuts > _MOST_CUTS:
                     raise error_of(problem) from problem
             if conflicts:
-                time.sleep(_FIRST_PAUSE_S * 2**conflicts * (1 + secrets.randbelow(100) / 100))
+                pause_s = min(_FIRST_PAUSE_S * 2 ** (conflicts - 1), _LONGEST_PAUSE_S)
+                time.sleep(pause_s * (1 + secrets.randbelow(100) / 100))
 
     def _prepared(self) -> _OfProcess:
         """Give what this process has open, the tables made."""

@@ -29,7 +29,8 @@ _SWITCH_PAUSE_S: Final = 0.01
 _CONNECT_S: Final = 5
 _LOCK_S: Final = 10
 _STATEMENT_S: Final = 30
-_POOL: Final[dict[str, Any]] = {
+_SERVER: Final[dict[str, Any]] = {
+    "isolation_level": "READ COMMITTED",  # a lock that was waited for shows what was committed meanwhile
     "pool_size": 5,
     "max_overflow": 15,
     "pool_timeout": 10,  # seconds, of which a thread waits for one of the 20
@@ -43,6 +44,7 @@ _LIBPQ: Final = {
     "keepalives_count": 3,
 }
 _CONNECT_OPTIONS: Final[Mapping[str, Mapping[str, int]]] = {
+    "pysqlite": {"timeout": _BUSY_S},
     "psycopg": {**_LIBPQ, "tcp_user_timeout": 1_000 * _STATEMENT_S},
     "psycopg2": _LIBPQ,
     "pymysql": {"connect_timeout": _CONNECT_S, "read_timeout": _STATEMENT_S, "write_timeout": _STATEMENT_S},
@@ -60,24 +62,22 @@ _SETTINGS_OF_MYSQL: Final = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 )
 _PACKET: Final = "dyrygent_max_allowed_packet"
-_ESCAPED: Final = tuple(b"\0\n\r\x1a\"'\\")
-"""Bytes that take two in a statement (PyMySQL's converters.py)."""
+_MOST_AROUND_BYTES: Final = 1_000
+"""What a statement holds beside its text and its long values: quotes, and values that are short."""
 
 
 def engine_of(address: Address) -> Engine:
     """Make an engine, which connects when it is first used."""
     match address.kind:
         case Kind.SQLITE:
-            engine = create_engine(
-                address.url, max_overflow=-1, connect_args={"timeout": _BUSY_S}, hide_parameters=True
-            )
+            engine = _engine_of(address.url, max_overflow=-1)
             event.listen(engine, "connect", _prepare_sqlite)
         case Kind.POSTGRESQL:
-            engine = _engine_of_server(address.url)
+            engine = _engine_of(address.url, **_SERVER)
             event.listen(engine, "connect", _prepare_postgresql)
             event.listen(engine, "checkout", _replace_what_was_cut)
         case Kind.MYSQL:
-            engine = _engine_of_server(address.url)
+            engine = _engine_of(address.url, **_SERVER)
             event.listen(engine, "connect", _prepare_mysql)
             event.listen(engine, "before_cursor_execute", _refuse_too_large_a_packet)
         case _:
@@ -85,12 +85,10 @@ def engine_of(address: Address) -> Engine:
     return engine
 
 
-def _engine_of_server(url: URL) -> Engine:
+def _engine_of(url: URL, **options: Any) -> Engine:
     known = _CONNECT_OPTIONS.get(url.get_driver_name(), {})
     connect_args = {name: value for name, value in known.items() if name not in url.query}
-    return create_engine(
-        url, isolation_level="READ COMMITTED", hide_parameters=True, connect_args=connect_args, **_POOL
-    )
+    return create_engine(url, hide_parameters=True, connect_args=connect_args, **options)
 
 
 # SQLite
@@ -123,9 +121,9 @@ def _switch_to_wal(cursor: Any) -> None:
 
 
 def _prepare_postgresql(connection: Any, _: Any) -> None:
+    settings = (f"set_config('{name}', '{value}', FALSE)" for name, value in _SETTINGS_OF_POSTGRESQL.items())
     cursor = connection.cursor()
-    for name, value in _SETTINGS_OF_POSTGRESQL.items():
-        cursor.execute(f"SET SESSION {name} = '{value}'")
+    cursor.execute(f"SELECT {', '.join(settings)}")
     cursor.close()
     connection.commit()
 
@@ -159,25 +157,23 @@ def _prepare_mysql(connection: Any, record: Any) -> None:
 
 
 def _refuse_too_large_a_packet(connection: Connection, _: Any, statement: str, parameters: Any, *more: Any) -> None:
-    """Refuse here what the server would answer by hanging up, as if it were away."""
-    _, is_many = more
+    """Refuse here what the server would answer by hanging up, as if it were away.
+
+    A byte takes up to two in a statement: PyMySQL writes it as two digits, and others escape some.
+    """
     limit = int(connection.info.get(_PACKET, 0))
+    _, is_many = more
     for row in parameters if is_many else (parameters,):
-        values = _long_values(row)
-        size = len(statement) + sum(map(len, values))
-        if 2 * size > limit and len(statement) + sum(map(_written_bytes, values)) > limit:
+        size = _size_of(row)
+        if len(statement) + _MOST_AROUND_BYTES + 2 * size > limit:
             message = (
-                f"a value of {size} bytes is more than the database takes at once: its max_allowed_packet is {limit}; "
-                "raise that, or return less (a path to a file, say)"
+                f"{size} bytes are too many: the database takes half of its max_allowed_packet at once, which is "
+                f"{limit}; raise that, or keep large values elsewhere"
             )
             raise JournalError(message)
 
 
-def _long_values(row: Any) -> list[bytes]:
-    """Give what may be long of a statement's parameters, which drivers take by name or by place."""
+def _size_of(row: Any) -> int:
+    """Measure what may be long of a statement's parameters, which drivers take by name or by place."""
     values: Iterable[Any] = row.values() if hasattr(row, "values") else row or ()
-    return [value for value in values if isinstance(value, bytes)]
-
-
-def _written_bytes(value: bytes) -> int:
-    return len(value) + sum(map(value.count, _ESCAPED)) + len("_binary''")
+    return sum(len(value) for value in values if isinstance(value, bytes | str))

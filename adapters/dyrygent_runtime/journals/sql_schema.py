@@ -51,7 +51,8 @@ def prepare_tables(engine: Engine, kind: Kind, tables: Tables) -> None:
         return
     if tables is Tables.BEFOREHAND:
         what = "has no tables of this journal" if not version else f"has tables of version {version}, not {VERSION}"
-        raise JournalError(f"the database {what}; call SqlJournal(url).create_schema() as a user who may make tables")
+        message = f"the database {what}; call SqlJournal(url).create_schema() once, as a user who may make tables"
+        raise JournalError(message)
     create_tables(engine, kind)
 
 

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
-from dyrygent_core import Attempt, Lost, Succeeded
+from dyrygent_core import Attempt, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalError, JournalUnavailableError, UnsupportedVersionError
-from dyrygent_core.ports import Journal, Lease, Mark, MarkKind, Seen, StoredSnapshot
-from dyrygent_runtime.journals.sql import SqlJournal
+from dyrygent_core.ports import (
+    Entry,
+    Journal,
+    Lease,
+    Mark,
+    MarkKind,
+    Query,
+    Seen,
+    StoredSnapshot,
+    WorkflowKey,
+)
+from dyrygent_runtime.journals.sql import SqlJournal, Tables
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, add, new_workflow
-from tests.dyrygent_runtime.journals.process_rules import ProcessRules
+from tests.dyrygent_runtime.journals.process_rules import append_often, forked, join
+from tests.dyrygent_runtime.journals.sql_rules import SqlRules
 
 _A = Attempt("a")
 
 
-class TestSqliteJournal(ProcessRules, JournalSuite):
-    """The suite, and the rules for several processes."""
+class TestSqliteJournal(SqlRules, JournalSuite):
+    """The suite, and the rules for several processes and for databases."""
 
     @pytest.fixture
-    def make_journal(self, tmp_path: Path) -> Callable[[str], Journal]:
-        return lambda namespace: SqlJournal(f"sqlite:///{tmp_path}/journal.db", namespace)
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/journal.db"
+
+    @pytest.fixture
+    def make_journal(self, url: str) -> Callable[[str], Journal]:
+        return lambda namespace: SqlJournal(url, namespace)
+
+    @pytest.fixture
+    def empty(self, tmp_path: Path) -> Callable[[], AbstractContextManager[str]]:
+        return lambda: nullcontext(f"sqlite:///{tmp_path}/empty.db")
 
 
 @pytest.fixture
@@ -146,3 +165,120 @@ def test_an_append_does_not_rewrite_the_definition(path: Path, journal: SqlJourn
 def _columns(path: Path, journal: SqlJournal) -> set[object]:
     add(journal, journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key, Lost(_A))
     return {row[1] for row in _execute(path, "PRAGMA table_info(dyrygent_workflows)")}
+
+
+# A file that is in use, full, or not to be written
+
+
+def test_j9_a_file_that_is_locked_for_too_long_is_unavailable(path: Path, journal: SqlJournal) -> None:
+    """Who waits for another's write waits as long as the URL says; 30 seconds if it says nothing."""
+    key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
+    hasty = SqlJournal(f"sqlite:///{path}?timeout=0.05", "n")
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalUnavailableError, match="database is locked"):
+            add(hasty, key, Lost(_A))
+        assert len(hasty.read(key)) == 1
+        holder.execute("ROLLBACK")
+
+    assert add(hasty, key, Lost(_A)).first == 2
+
+
+def test_j9_a_full_disk_is_unavailable(journal: SqlJournal) -> None:
+    """What does not fit is not there in part, and fits when there is room."""
+    key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
+    _limit_pages(journal, 60)
+    value = bytes(1 << 20)
+    with pytest.raises(JournalUnavailableError, match="full"):
+        journal.append(key, [Succeeded(_A)], seen=Seen(), nonce="n", results={_A: value})
+    assert len(journal.read(key)) == 1
+    assert journal.results(key, [_A]) == {}
+
+    _limit_pages(journal, 1_000_000)
+    assert journal.append(key, [Succeeded(_A)], seen=Seen(), nonce="n", results={_A: value}).first == 2
+
+
+def _limit_pages(journal: SqlJournal, count: int) -> None:
+    """Limit the file, for the one connection that a journal has which is used by one thread."""
+    journal._database.read(lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {count}").scalar())
+
+
+def test_j9_a_read_only_file_can_be_read(path: Path, journal: SqlJournal) -> None:
+    """What is written is refused as long as it lasts."""
+    key = journal.create(new_workflow(), nonce="n", due_in_ms=0).key
+    reader = SqlJournal(f"sqlite:///file:{path}?mode=ro&uri=true", "n")
+
+    assert len(reader.read(key)) == 1
+    for ask in (lambda: add(reader, key, Lost(_A)), lambda: reader.due(limit=1, claim_ms=1)):
+        with pytest.raises(JournalUnavailableError, match="readonly"):
+            ask()
+    assert len(journal.read(key)) == 1
+
+
+# Tables of the release before
+
+
+@pytest.fixture
+def old(path: Path) -> Path:
+    """Give a file that release 0.1 has left: its tables had no version."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8"))
+    return path
+
+
+@pytest.mark.usefixtures("old")
+def test_tables_of_version_1_are_brought_up_to_date(journal: SqlJournal) -> None:
+    """Nothing is lost, and what was not known then is found out: a closed workflow is due once more, to be closed."""
+    opened, closed = WorkflowKey("open", "1"), WorkflowKey("closed", "1")
+
+    for key, created_ms, at_ms in ((opened, 1795886378612, 1795886378628), (closed, 1795886378663, 1795886378680)):
+        stored = journal.definition(key.id)
+        assert (stored.key, stored.definition, stored.is_open, stored.snapshot) == (key, b"def", True, None)
+        assert stored.created_ms == created_ms
+        assert journal.read(key, after=1) == (Entry(2, "m", Lost(_A, at_ms=at_ms)),)
+        assert journal.calls(key, [0]) == {0: b"c"}
+        assert journal.results(key, [_A]) == {_A: b"r"}
+        assert journal.marks(key, [_A])[_A].worker == "w"
+        assert journal.annotations(key) == {"x": 1}
+    assert [it.key for it in journal.due(limit=9, claim_ms=LATER_MS)][:1] == [closed]
+
+    assert journal.close(closed, at=2, state=WorkflowState.FAILURE)
+    listed = journal.list(Query(), limit=9).items
+    assert [(it.key, it.state) for it in listed] == [(closed, WorkflowState.FAILURE), (opened, WorkflowState.RUNNING)]
+    assert [(it.name, it.tags) for it in listed] == [("", ())] * 2
+
+
+def test_tables_that_were_brought_up_are_like_new_ones(old: Path, tmp_path: Path, journal: SqlJournal) -> None:
+    """The same tables, columns and indexes."""
+    journal.create_schema()
+    SqlJournal(f"sqlite:///{tmp_path}/new.db").create_schema()
+
+    assert _schema(old) == _schema(tmp_path / "new.db")
+    assert _execute(old, "SELECT version FROM dyrygent_schema") == [(2,)]
+
+
+def _schema(path: Path) -> set[object]:
+    tables = [str(name) for (name,) in _execute(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {(table, *column[1:4]) for table in tables for column in _execute(path, f"PRAGMA table_info({table})")}
+    return columns | set(_execute(path, "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index'"))
+
+
+@pytest.mark.usefixtures("old")
+def test_of_processes_that_find_version_1_one_brings_it_up(journal: SqlJournal) -> None:
+    """The others wait for it."""
+
+    def work(name: str) -> None:
+        append_often(journal, WorkflowKey("open", "1"), name, turns=3)
+
+    assert join([forked(lambda name=f"p{it}": work(name)) for it in range(4)]) == [0] * 4
+    assert len(journal.read(WorkflowKey("open", "1"))) == 2 + 4 * 3
+
+
+def test_tables_of_version_1_are_not_brought_up_where_that_is_anothers_to_do(old: Path) -> None:
+    """Then nothing is changed."""
+    before = _schema(old), _execute(old, "SELECT * FROM dyrygent_workflows")
+    journal = SqlJournal(f"sqlite:///{old}", "n", tables=Tables.BEFOREHAND)
+
+    with pytest.raises(JournalError, match="tables of version 1, not 2"):
+        journal.definition("open")
+    assert (_schema(old), _execute(old, "SELECT * FROM dyrygent_workflows")) == before
