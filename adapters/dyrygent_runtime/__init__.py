@@ -1,6 +1,7 @@
 """What all engine adapters share: the conductor, the sweep, the journals, and the handle on a run."""
 
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.listeners import Listener, NodeChanged, Notification, TurnTaken, WorkflowChanged
 from dyrygent_runtime.requests import OnUnfinished
 from dyrygent_runtime.run import Run
 from dyrygent_runtime.runs import page_of_runs, purge, runs
@@ -11,11 +12,16 @@ from dyrygent_runtime.sweeper import Sweeper
 
 __all__ = [
     "Conductor",
+    "Listener",
+    "NodeChanged",
+    "Notification",
     "OnConflict",
     "OnUnfinished",
     "Run",
     "Settings",
     "Sweeper",
+    "TurnTaken",
+    "WorkflowChanged",
     "page_of_runs",
     "purge",
     "runs",

@@ -31,8 +31,8 @@ _LOG = logging.getLogger("dyrygent")
 class NodeChanged:
     """A node has another status, or another attempt of it is in flight.
 
-    `attempt`: the newest one; of a node that was never tried the one that would be its first; None for a mapped node,
-    whose instances are not told of one by one. `position` and `at_ms`: of the entry that changed it.
+    `attempt`: the newest one; of a node that was not tried in this round the one that would be next; None for a mapped
+    node, whose instances are not told of one by one. `position` and `at_ms`: of the entry that changed it.
     """
 
     workflow: WorkflowKey

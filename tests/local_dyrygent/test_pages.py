@@ -18,6 +18,7 @@ _EXAMPLE: Final = re.compile(r"^```python\n(# \w+\.py\n.*?)^```\n+```text\n(.*?)
         "map-over-a-list",
         "branch-and-skip",
         "clean-up-at-the-end",
+        "follow-a-workflow",
         "wait-for-a-workflow",
         "list-and-delete-runs",
     ],
