@@ -10,14 +10,24 @@ from dyrygent_core.calls import Call, call
 from dyrygent_core.control import SkipNode, Take
 from dyrygent_core.critical_path import PathStep, critical_path
 from dyrygent_core.errors import (
+    AdapterError,
+    AdapterUnavailableError,
+    AttemptLostError,
     CycleError,
     DuplicateNodeError,
     DyrygentError,
     EncodingError,
+    InvariantError,
     JournalError,
+    JournalUnavailableError,
     LimitError,
+    ResultMissingError,
+    ResultNotKeptError,
+    ResultPathError,
     UnknownNodeError,
     UnknownWorkflowError,
+    UnsupportedVersionError,
+    UpstreamFailedError,
     UsageError,
     WorkflowExistsError,
     WorkflowFailedError,
@@ -45,6 +55,7 @@ from dyrygent_core.observations import (
     Succeeded,
     TimedOut,
 )
+from dyrygent_core.ports import Entry
 from dyrygent_core.refs import ResultRef
 from dyrygent_core.rules import Condition, Trigger
 from dyrygent_core.state import Progress, State
@@ -54,7 +65,10 @@ from dyrygent_core.wiring import NodeHandle
 from dyrygent_core.workflow import Definition, Workflow
 
 __all__ = [
+    "AdapterError",
+    "AdapterUnavailableError",
     "Attempt",
+    "AttemptLostError",
     "Begin",
     "Call",
     "CancelRequested",
@@ -67,10 +81,13 @@ __all__ = [
     "Each",
     "Edge",
     "EncodingError",
+    "Entry",
     "Failed",
     "Failure",
     "Graph",
+    "InvariantError",
     "JournalError",
+    "JournalUnavailableError",
     "LimitError",
     "Lost",
     "Mode",
@@ -84,6 +101,9 @@ __all__ = [
     "Progress",
     "Ran",
     "RerunRequested",
+    "ResultMissingError",
+    "ResultNotKeptError",
+    "ResultPathError",
     "ResultRef",
     "ResumeRequested",
     "RetryDue",
@@ -100,6 +120,8 @@ __all__ = [
     "Trigger",
     "UnknownNodeError",
     "UnknownWorkflowError",
+    "UnsupportedVersionError",
+    "UpstreamFailedError",
     "UsageError",
     "Workflow",
     "WorkflowExistsError",

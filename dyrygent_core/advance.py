@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import evolve
 
 from dyrygent_core.cells import DELAYED, is_final
+from dyrygent_core.checks import shown
 from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
 from dyrygent_core.kernel import succeed, succeed_all, succeed_each
@@ -75,7 +76,7 @@ def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> 
     if state.graph is not graph and state.graph != graph:
         message = f"this state belongs to {state.graph!r}, not to {graph!r}"
         raise UsageError(message)
-    facts: Sequence[Observation] = observations if isinstance(observations, _SEQUENCES) else tuple(observations)
+    facts: Sequence[Observation] = observations if isinstance(observations, _SEQUENCES) else _facts(observations)
     if (known := _succeed(state, facts)) is not None:
         return known
     step = Step(state, writes=len(facts))
@@ -86,6 +87,13 @@ def advance(graph: Graph, state: State, observations: Iterable[Observation]) -> 
             step.has_changed = True
             release(step)
     return step.freeze(), tuple(step.emitted)
+
+
+def _facts(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+    if not isinstance(cast("object", observations), Iterable):
+        message = f"advance takes a sequence of observations, not {shown(observations)}; write [{shown(observations)}]"
+        raise UsageError(message)
+    return tuple(observations)
 
 
 def _succeed(state: State, facts: Sequence[Observation]) -> tuple[State, tuple[Attempt, ...]] | None:
@@ -165,9 +173,9 @@ def _cancel(step: Step, _: CancelRequested) -> bool:
     return True
 
 
-def _pass_deadline(step: Step, _: DeadlinePassed) -> bool:
+def _pass_deadline(step: Step, fact: DeadlinePassed) -> bool:
     flags = step.flags
-    if not flags.has_begun or flags.is_past_deadline or flags.is_work_over:
+    if fact.round != flags.round or not flags.has_begun or flags.is_past_deadline or flags.is_work_over:
         return False
     step.end(is_past_deadline=True)
     return True
@@ -198,12 +206,12 @@ def _skip(step: Step, fact: SkipRequested) -> bool:
     if step.flags.is_ending and node not in step.graph.finalizers:
         return False
     if (band := step.band(node)) is not None and step.is_on_its_way(node):
-        step.delayed -= band.stop(Status.SKIPPED)
+        step.delayed -= band.stop(Status.CANCELLED)
         is_in_flight = bool(band.left)
     else:
         is_in_flight = step.cells.code(node) == _SCHEDULED
     if is_in_flight:
-        step.flags = evolve(step.flags, skips=step.flags.skips | {node})
+        step.flags = evolve(step.flags, skips=step.flags.skips.put(node, value=True))
         return True
     if node in step.due_ms:
         step.due_ms = step.due_ms.drop(node)
@@ -272,7 +280,7 @@ def _succeeded(step: Step, node: int, fact: Succeeded) -> None:
     if fact.sizes:
         step.sizes = step.sizes.put(node, fact.sizes)
     if fact.branches is not None:
-        step.branches = step.branches.put(node, fact.branches)
+        step.choose(node, fact.branches)
     step.settle(node, Status.SUCCEEDED, edges)
 
 
@@ -287,14 +295,16 @@ def _instance_outcome(step: Step, node: int, fact: Outcome) -> bool:
     step.in_flight -= 1
     band.in_flight -= 1
     if isinstance(fact, Succeeded) and fact.branches is not None:  # an instance cannot choose
-        verdict = _judge(step, node, Failed(fact.attempt, is_final=True), tries)
+        fact = Failed(fact.attempt, is_final=True)
+    if node in step.flags.skips and not isinstance(fact, Succeeded | Skipped):
+        verdict: Status | Tries = Status.CANCELLED
     else:
         verdict = _judge(step, node, fact, tries)
     if not isinstance(verdict, Tries):
         band.cells.write(index, verdict)
         band.left -= 1
         if not band.left:
-            step.settle(node, Status.SKIPPED if node in step.flags.skips else band.verdict)
+            step.settle(node, step.verdict_of(node, band))
         return True
     band.tries = band.tries.put(index, verdict)
     delay_ms = retry_delay_ms(step.graph.nodes[node], fact, verdict, step.flags.begun_ms)

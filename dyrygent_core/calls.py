@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from dyrygent_core.checks import shown
-from dyrygent_core.errors import UsageError
+from dyrygent_core.errors import UsageError, quoted
 from dyrygent_core.refs import Reference, detach
 
 __all__ = ["Call", "Template", "call", "check_target"]
@@ -42,7 +42,17 @@ class Call:
     options: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
 
     def with_options(self, **options: Any) -> Call:  # the engine's own
-        """Return the same call with more options for the engine, such as `queue="mail"` on Celery."""
+        """Return the same call with more options for the engine, such as `queue="mail"` on Celery.
+
+        Raises `UsageError` for a reference among them: they are read when the call is sent, and results are not.
+        """
+        _, references = detach(options)
+        if references:
+            message = (
+                f"the options of {quoted(self.target)} refer to the result of {quoted(references[0].node)}; "
+                f"only arguments can, so pass it as one"
+            )
+            raise UsageError(message)
         return evolve(self, options={**self.options, **options})
 
 

@@ -7,7 +7,7 @@ from attrs import frozen
 from dyrygent_core.graph import Graph
 from dyrygent_core.nodes import Node, Role
 from dyrygent_core.past import Past
-from dyrygent_core.phrases import in_brackets
+from dyrygent_core.phrases import either, in_brackets
 from dyrygent_core.state import State
 
 __all__ = ["Case"]
@@ -44,5 +44,6 @@ class Case:
 
     @property
     def pause_reason(self) -> str:
-        """The reason of the pause, in brackets, where it is known."""
-        return "" if self.past.pause is None else in_brackets(self.past.pause.reason)
+        """The reason of the pause, in brackets, where it is known; of several that it may be, each."""
+        reasons = dict.fromkeys(pause.reason for pause in self.past.pauses)
+        return f" ({either(list(reasons))})" if all(reasons) and reasons else ""

@@ -15,7 +15,7 @@ from attrs import define, frozen
 from dyrygent_core.graph import Graph
 from dyrygent_core.nodes import Role
 from dyrygent_core.observations import Attempt, Lost, Outcome
-from dyrygent_core.past import Passed, changed, replay
+from dyrygent_core.past import Passed, changed, journal_of, replay
 from dyrygent_core.ports import Entry
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
@@ -61,7 +61,7 @@ def critical_path(graph: Graph, entries: Iterable[Entry], node_id: str | None = 
     when that was final, the node could start, or was final itself. Empty if the node still waits.
     Cost: that of folding the entries, and O(nodes + edges).
 
-    Raises `UnknownNodeError`.
+    Raises `UnknownNodeError`, and `UsageError` for what is no entry.
 
     >>> from dyrygent_core import Begin, Node, Succeeded
     >>> graph = Graph([Node("a"), Node("b"), Node("c", ["a", "b"])])
@@ -72,7 +72,7 @@ def critical_path(graph: Graph, entries: Iterable[Entry], node_id: str | None = 
     """
     wanted = None if node_id is None else graph.number(node_id)
     record = _Record(graph)
-    for passed in replay(graph, entries):
+    for passed in replay(graph, journal_of(entries)):
         record.note(passed)
     last = record.last() if wanted is None else wanted
     return () if last is None else tuple(record.step(number) for number in reversed(record.chain_to(last)))

@@ -7,7 +7,7 @@ and in `blame` where their rule did.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve
@@ -17,7 +17,7 @@ from dyrygent_core.case import Case
 from dyrygent_core.causes import cancelled, failed, failed_attempts, tries
 from dyrygent_core.errors import UsageError, quoted
 from dyrygent_core.graph import Graph
-from dyrygent_core.past import Past, past_of
+from dyrygent_core.past import UNKNOWN, Past, journal_of, past_of
 from dyrygent_core.phrases import counted, duration, enumerated, joined, names
 from dyrygent_core.ports import Entry
 from dyrygent_core.state import State
@@ -25,19 +25,18 @@ from dyrygent_core.statuses import Status
 
 __all__ = ["explain"]
 
-_NOTHING_KNOWN: Final = Past({}, {}, None, None)
-
 
 def explain(graph: Graph, state: State, node_id: str, *, entries: Iterable[Entry] = ()) -> str:
     """Say in one sentence why a node has the status that it has: what it waits for, or what made it end so.
 
-    `entries`: the workflow's journal. With it, what the state alone does not tell is known: the text of a failure,
-    the reason of a cancel, whether a node was skipped by itself or by request.
+    `entries`: the workflow's journal from its first entry on. With it, what the state alone does not tell is known:
+    the text of a failure, the reason of a cancel, whether a node was skipped by itself or by request. What was
+    appended after `state` was read does no harm; entries that do not lead to `state` are left out of account.
     One line, without control characters, whatever ids and reasons contain.
     Cost: O(edges of the node), for an UPSTREAM_FAILED one O(nodes and edges above it); with `entries`, that of
     folding them.
 
-    Raises `UnknownNodeError`; `UsageError` if `state` belongs to another graph.
+    Raises `UnknownNodeError`; `UsageError` if `state` belongs to another graph, and for what is no entry.
 
     >>> from dyrygent_core import Attempt, Begin, Failed, Node, advance
     >>> graph = Graph([Node("extract"), Node("load", ["extract"]), Node("report", ["load"])])
@@ -51,9 +50,9 @@ def explain(graph: Graph, state: State, node_id: str, *, entries: Iterable[Entry
     if state.graph is not graph and state.graph != graph:
         message = f"this state belongs to {state.graph!r}, not to {graph!r}"
         raise UsageError(message)
-    case = Case(graph, state, graph.number(node_id), _NOTHING_KNOWN)
+    history = journal_of(entries)
+    case = Case(graph, state, graph.number(node_id), UNKNOWN)
     root = root_of(case)
-    history = tuple(entries)
     if history:
         case = evolve(case, past=_past(case, root, history))
     status = state.status(node_id)
@@ -61,7 +60,7 @@ def explain(graph: Graph, state: State, node_id: str, *, entries: Iterable[Entry
     return f"{quoted(node_id)} is {status.name}: {why}"
 
 
-def _past(case: Case, root: Root | None, entries: Iterable[Entry]) -> Past:
+def _past(case: Case, root: Root | None, entries: Sequence[Entry]) -> Past:
     """Look up what there is to know of a node, and of the one whose failure is behind its status."""
     nodes = [case.number] if root is None else [case.number, root.number]
     attempts = [attempt for number in nodes for attempt in failed_attempts(case, number)[:1]]
@@ -76,6 +75,8 @@ def _waiting(case: Case) -> str:
     if not case.is_ordinary:
         left = sum(not status.is_final for status in state.statuses.values())
         left -= sum(not state.status(graph.nodes[number].id).is_final for number in graph.finalizers)
+        if not left:
+            return "it waits for the workflow to begin"
         verb = "has" if left == 1 else "have"
         return f"it waits until every ordinary node has ended; {left:,} {verb} not{_not_begun(case)}"
     above = [(edge.node, state.status(edge.node)) for edge in case.node.depends_on]
@@ -117,7 +118,7 @@ def _why_instances_are_ready(case: Case) -> str:
 def _why_held(case: Case) -> str:
     state = case.state
     if not state.side.flags.has_begun:
-        return "the workflow has not begun"
+        return f"the workflow has not begun{f', and is paused{case.pause_reason}' if state.is_paused else ''}"
     if state.is_paused:
         return f"the workflow is paused{case.pause_reason}"
     limit = case.graph.max_in_flight

@@ -1,9 +1,9 @@
 """The graph that nodes form: immutable, validated when made.
 
-A graph that exists is acyclic and names only its own nodes. Inside, nodes are numbered: the ordinary ones in
-topological order, declaration order deciding ties, then those of the whole workflow. Beside its nodes it keeps what
-`advance` wants to look up by number. Every algorithm is iterative and O(nodes + edges): a chain of 100,000 nodes is
-an ordinary input. How a workflow moves along the graph is decided in `advance`.
+A graph that exists is acyclic and names only its own nodes. Inside, nodes are numbered: the ordinary ones in a
+topological order that follows from that of the declaration, then those of the whole workflow. Beside its nodes it
+keeps what `advance` wants to look up by number. Every algorithm is iterative and O(nodes + edges): a chain of 100,000
+nodes is an ordinary input. How a workflow moves along the graph is decided in `advance`.
 """
 
 from __future__ import annotations

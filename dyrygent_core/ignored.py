@@ -49,7 +49,7 @@ def why_ignored(before: State, fact: Observation, ended: Mapping[Attempt, Entry]
         case CancelRequested():
             return "it was cancelled already" if before.is_cancelled else "the workflow had ended"
         case DeadlinePassed():
-            return _deadline(before)
+            return _deadline(before, fact)
         case PauseRequested():
             return "it was paused already" if before.is_paused else _over(before)
         case ResumeRequested():
@@ -76,8 +76,10 @@ def _skip(before: State, fact: SkipRequested) -> str:
     return "somebody had asked before" if has_asked else _over(before)
 
 
-def _deadline(before: State) -> str:
+def _deadline(before: State, fact: DeadlinePassed) -> str:
     flags = before.side.flags
+    if fact.round != flags.round:
+        return f"it was that of round {fact.round}"
     if not flags.has_begun:
         return "the workflow had not begun"
     return "it had passed before" if flags.is_past_deadline else "the ordinary nodes had ended"

@@ -89,13 +89,12 @@ class RetryPolicy:
 
     def delay_after_ms(self, failures: int, chance: float = 0.0) -> int:
         """Give the delay after so many failures (one or more), in whole milliseconds; `chance` is from 0 to 1."""
-        delay = self.delay_ms
-        for _ in range(failures - 1):
-            longer = int(min(delay * self.factor, self.max_delay_ms))
-            if longer <= delay:  # it grows no more
+        delay = float(self.delay_ms)
+        for _ in range(failures - 1):  # and no power: its last digit is another on other platforms
+            if self.factor == 1 or not 0 < delay < self.max_delay_ms:  # it grows no more
                 break
-            delay = longer
-        longest = min(delay, self.max_delay_ms)
+            delay *= self.factor
+        longest = int(min(delay, self.max_delay_ms))
         return longest - int(longest * self.jitter * chance)
 
 

@@ -182,7 +182,9 @@ class CancelRequested(_Observation):
 
 @frozen
 class DeadlinePassed(_Observation):
-    """The workflow has run for longer than its graph allows."""
+    """A round of the workflow has run for longer than its graph allows."""
+
+    round: int = 1
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""The order in which nodes are numbered: topological, declaration order deciding ties. Iterative, O(nodes + edges)."""
+"""The order in which nodes are numbered: topological, and given by the declaration. Iterative, O(nodes + edges)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _parents(node: Node, place: Mapping[str, int]) -> list[int]:
 
 
 def _topological_order(nodes: Sequence[Node], parents: Sequence[Sequence[int]]) -> list[int]:
-    """Order by Kahn's algorithm, first declared first among the free."""
+    """Order by Kahn's algorithm: who is free first comes first; of those that one node frees, the first declared."""
     children: list[list[int]] = [[] for _ in nodes]
     for at, above in enumerate(parents):
         for parent in above:

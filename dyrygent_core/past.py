@@ -7,12 +7,14 @@ What follows from that for one node is told in `story`, for the time it all took
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 
 from attrs import field, frozen
 
 from dyrygent_core import cells
 from dyrygent_core.advance import advance
+from dyrygent_core.checks import shown
+from dyrygent_core.errors import UsageError
 from dyrygent_core.graph import Graph
 from dyrygent_core.observations import (
     Attempt,
@@ -22,6 +24,7 @@ from dyrygent_core.observations import (
     Observation,
     Outcome,
     PauseRequested,
+    ResumeRequested,
     Skipped,
     SkipRequested,
     Succeeded,
@@ -31,7 +34,7 @@ from dyrygent_core.ports import Entry
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 
-__all__ = ["OUTCOMES", "Ending", "Made", "Passed", "Past", "changed", "past_of", "replay"]
+__all__ = ["OUTCOMES", "UNKNOWN", "Ending", "Made", "Passed", "Past", "changed", "journal_of", "past_of", "replay"]
 
 OUTCOMES: Final = (Succeeded, Failed, TimedOut, Lost, Skipped)
 _IS_OTHER: Final = bytes([0] + [1] * 255)
@@ -56,6 +59,28 @@ class Passed:
         """The outcome that this entry is, if it counted."""
         fact = self.entry.observation
         return fact if isinstance(fact, OUTCOMES) and not self.is_ignored else None
+
+
+def journal_of(entries: object) -> tuple[Entry, ...]:
+    """Return the entries of a journal; raises `UsageError` for what is none, with what to write."""
+    if not isinstance(entries, Iterable):
+        hint = f"; write [{shown(entries)}]" if isinstance(entries, Entry) else ""
+        message = f"entries must be a sequence of entries, not {shown(entries)}{hint}"
+        raise UsageError(message)
+    journal = tuple(cast("Iterable[object]", entries))
+    for at, item in enumerate(journal, 1):
+        if not isinstance(item, Entry):
+            hint = f"; write Entry({at}, '', {shown(item)})" if _is_observation(item) else ""
+            message = f"entries must be those of a journal, as run.entries() gives them, not {shown(item)}{hint}"
+            raise UsageError(message)
+        if not _is_observation(item.observation):
+            message = f"an entry holds an observation, such as Succeeded(attempt), not {shown(item.observation)}"
+            raise UsageError(message)
+    return cast("tuple[Entry, ...]", journal)
+
+
+def _is_observation(value: object) -> bool:
+    return isinstance(value, Observation)
 
 
 def replay(graph: Graph, entries: Iterable[Entry]) -> Iterator[Passed]:
@@ -114,20 +139,29 @@ class Past:
     made: Mapping[int, Made]
     outcomes: Mapping[Attempt, Outcome]
     """How the attempts ended that were asked for."""
-    pause: PauseRequested | None
     cancel: CancelRequested | None
+    pauses: tuple[PauseRequested, ...]
+    """The pause that holds; several if it may be any of them."""
+
+
+UNKNOWN: Final = Past({}, {}, None, ())
+"""Nothing is known beyond the state."""
 
 
 def past_of(state: State, entries: Iterable[Entry], nodes: Iterable[int], attempts: Iterable[Attempt]) -> Past:
     """Look up in the history how these nodes got the statuses that they have, and how these attempts ended.
 
-    What does not lead to `state` is left out, so that a history that is longer or shorter does no harm.
+    The history is read up to where it has led to `state`: what comes after that is none of its past. One that never
+    leads there, since it is shorter or begins later, tells nothing. So one that is longer or shorter does no harm.
+    There may be several such places, since a pause that is over leaves no trace in a state; between them there is
+    nothing but pauses and what was ignored, so all that they may differ in is which pause holds.
     """
     graph = state.graph
     wanted = {graph.nodes[node].id: (node, state.status(graph.nodes[node].id)) for node in nodes}
     asked = frozenset(attempts)
     made: dict[int, Made] = {}
     outcomes: dict[Attempt, Outcome] = {}
+    found = UNKNOWN
     marks = _Marks()
     for passed in replay(graph, entries):
         if passed.is_ignored:
@@ -139,7 +173,9 @@ def past_of(state: State, entries: Iterable[Entry], nodes: Iterable[int], attemp
         for name, (node, status) in wanted.items():
             if passed.after.status(name) is status and _is_new(passed, name):
                 made[node] = Made(fact, marks.ending, marks.requests.get(name))
-    return Past(made, outcomes, marks.pause, marks.cancel)
+        if passed.after == state:
+            found = Past(dict(made), dict(outcomes), marks.cancel, (*found.pauses, *marks.pause))
+    return found
 
 
 class _Marks:
@@ -148,7 +184,7 @@ class _Marks:
     def __init__(self) -> None:
         self.ending: Ending | None = None
         self.requests: dict[str, SkipRequested] = {}
-        self.pause: PauseRequested | None = None
+        self.pause: tuple[PauseRequested, ...] = ()
         self.cancel: CancelRequested | None = None
 
     def note(self, passed: Passed) -> None:
@@ -162,7 +198,9 @@ class _Marks:
             self.ending = _ending(passed)
         match passed.entry.observation:
             case PauseRequested() as pause:
-                self.pause = pause
+                self.pause = (pause,)
+            case ResumeRequested():
+                self.pause = ()
             case CancelRequested() as cancel:
                 self.cancel = cancel
             case SkipRequested() as request:

@@ -16,7 +16,19 @@ from attrs import evolve, field, frozen
 from dyrygent_core.checks import is_key, shown
 from dyrygent_core.errors import LimitError, ResultMissingError, ResultPathError, UsageError, quoted
 
-__all__ = ["ITEM", "NO_DEFAULT", "NO_VALUE", "SUMMARY", "Default", "Key", "Reference", "ResultRef", "detach", "resolve"]
+__all__ = [
+    "ITEM",
+    "NO_DEFAULT",
+    "NO_VALUE",
+    "SUMMARY",
+    "Default",
+    "HasResult",
+    "Key",
+    "Reference",
+    "ResultRef",
+    "detach",
+    "resolve",
+]
 
 Key: TypeAlias = str | int
 """A key of a mapping, or an index into a sequence."""
@@ -98,6 +110,14 @@ class ResultRef:
         return evolve(self, fallback=Default(copy))
 
 
+class HasResult:
+    """Stands for a node, and not for its result: it says which by its `id`."""
+
+    __slots__ = ()
+
+    id: str
+
+
 @frozen
 class Reference:
     """A reference taken out of its arguments: the place it belongs to, and what belongs there."""
@@ -131,6 +151,7 @@ def detach(value: Any) -> tuple[Any, tuple[Reference, ...]]:  # a payload
             references.append(Reference(at, item.node, item.path, item.fallback))
             continue
         if not isinstance(item, list | tuple | dict):
+            _check_leaf(item, at)
             continue
         container: _Container = item  # pyright: ignore[reportUnknownVariableType]  # narrowed from Any
         if id(container) in inside:
@@ -192,6 +213,20 @@ def _pick(result: Any, reference: Reference) -> Any:  # payloads
             )
             raise ResultPathError(message) from None
     return result
+
+
+def _is_of_a_result(item: object) -> bool:
+    return isinstance(item, ResultRef | HasResult)
+
+
+def _check_leaf(item: object, at: tuple[Key, ...]) -> None:
+    """Refuse what stands for a result, and is none: it would fail only when it is written down."""
+    if isinstance(item, HasResult):
+        message = f"node {quoted(item.id)} itself stands in the arguments at {_shown(at)}; write .result for its result"
+        raise UsageError(message)
+    if isinstance(item, set | frozenset) and any(map(_is_of_a_result, item)):  # pyright: ignore[reportUnknownArgumentType]
+        message = f"a result stands in a set at {_shown(at)}, where it has no place of its own; write a list"
+        raise UsageError(message)
 
 
 def _copied(item: _Container, at: tuple[Key, ...]) -> list[Any] | dict[Any, Any]:

@@ -37,6 +37,7 @@ def rerun(step: Step, request: RerunRequested) -> bool:
     for node in step.graph.finalizers:
         step.cells.write(node, 0)
         step.tries = step.tries.put(node, Tries(step.tries.get(node, FIRST_TRY).number + 1))
+        step.choose(node, None)
     for node in repeated:
         _decide_again(step, node, repeated)
     return True
@@ -72,7 +73,7 @@ def _reset(step: Step, node: int, repeated: Iterable[int]) -> None:
     if blocks_of(degree):
         step.blocks = step.blocks.put(node, blocks_of(degree))
     step.sizes = step.sizes.drop(node)
-    step.branches = step.branches.drop(node)
+    step.choose(node, None)
 
 
 def _begin_afresh(step: Step, node: int, band: Band | None) -> None:

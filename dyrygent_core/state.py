@@ -37,7 +37,7 @@ class Flags:
     """Whether every ordinary node is final, so that the time of the others has come."""
     begun_ms: int = 0
     """When the round began."""
-    skips: frozenset[int] = frozenset()
+    skips: SparseMap[bool] = field(factory=SparseMap[bool])
     """The nodes that were to be skipped while they were in flight."""
 
     @property
@@ -359,7 +359,8 @@ class StatusView(Mapping[str, Status]):  # noqa: PLW1641  # like any mapping, it
         return cells.iter_statuses(self._state.pages)
 
 
-_FAILURES: Final = (Status.FAILED, Status.UPSTREAM_FAILED)
+_FAILURES: Final = (Status.FAILED, Status.UPSTREAM_FAILED, Status.CANCELLED)
+"""CANCELLED too: a rerun of some nodes leaves others as the earlier round ended them."""
 
 
 def verdict(flags: Flags, pages: Any) -> WorkflowState:

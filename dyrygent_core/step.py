@@ -53,6 +53,7 @@ class Step:
         """Mapped nodes with instances that may run."""
         self.emitted: list[Attempt] = []
         self._taken: dict[int, frozenset[str]] = {}
+        """Of `branches`, as sets, those that were asked for."""
         self.has_changed = False
 
     def freeze(self) -> State:
@@ -100,6 +101,11 @@ class Step:
             return self.graph.first_attempt(node)
         return Attempt(self.graph.nodes[node].id, index, number)
 
+    def verdict_of(self, node: int, band: OpenBand) -> Status:
+        """Say what a mapped node comes to whose instances are all final; one that was to be skipped never fails."""
+        code = band.verdict
+        return Status.SKIPPED if node in self.flags.skips and code is not Status.SUCCEEDED else code
+
     def is_on_its_way(self, node: int) -> bool:
         """Tell whether a node may run or is in flight."""
         return self.cells.code(node) in (_READY, _SCHEDULED, DELAYED)
@@ -133,6 +139,11 @@ class Step:
                 self.decide((edge,), self.code_toward(node, edge[0]))
         else:
             self.decide(edges, code)
+
+    def choose(self, node: int, branches: tuple[str, ...] | None) -> None:
+        """Note which dependents a node took, or, with None, that it has not chosen."""
+        self.branches = self.branches.drop(node) if branches is None else self.branches.put(node, branches)
+        self._taken.pop(node, None)
 
     def edges(self, node: int) -> Iterable[tuple[int, int]]:
         """Give the nodes that wait for a node, each with the row of its edge."""
@@ -193,7 +204,7 @@ class Step:
             if band.left:
                 yield node, _SCHEDULED
             else:
-                code = Status.SKIPPED if node in self.flags.skips else band.verdict
+                code = self.verdict_of(node, band)
                 yield node, ALLOWED if code is Status.FAILED and self.graph.nodes[node].allow_failure else code
 
     @property

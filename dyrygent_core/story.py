@@ -29,7 +29,7 @@ from dyrygent_core.observations import (
     SkipRequested,
     Succeeded,
 )
-from dyrygent_core.past import OUTCOMES, Passed, replay
+from dyrygent_core.past import OUTCOMES, Passed, journal_of, replay
 from dyrygent_core.phrases import clock, counted, duration, enumerated, in_brackets, names
 from dyrygent_core.ports import Entry
 from dyrygent_core.state import State
@@ -46,7 +46,7 @@ def story(graph: Graph, entries: Iterable[Entry], node_id: str) -> tuple[str, ..
     attempt ran, and after an arrow what that made of the node. What was ignored is told with the reason.
     Lines have no control characters. Cost: that of folding the entries.
 
-    Raises `UnknownNodeError`.
+    Raises `UnknownNodeError`, and `UsageError` for what is no entry.
 
     >>> from dyrygent_core import Failed, Failure, Node, Ran
     >>> graph = Graph([Node("extract", max_attempts=2), Node("load", ["extract"])])
@@ -58,7 +58,7 @@ def story(graph: Graph, entries: Iterable[Entry], node_id: str) -> tuple[str, ..
     #2 +0:00:00.400 attempt 1 failed ('OSError') after 250 ms on 'w1' -> SCHEDULED, attempt 2
     #3 +0:00:00.400 attempt 1 failed ('OSError') after 250 ms on 'w1': ignored, it repeats #2
     """
-    journal = tuple(entries)
+    journal = journal_of(entries)
     teller = _Teller(graph, node_id, journal)
     return tuple(line for passed in replay(graph, journal) if (line := teller.line(passed)) is not None)
 

@@ -14,7 +14,7 @@ from dyrygent_core.calls import Call, Template
 from dyrygent_core.checks import shown
 from dyrygent_core.errors import UnknownNodeError, UsageError, quoted
 from dyrygent_core.nodes import Each, Edge, Node, Role
-from dyrygent_core.refs import ITEM, SUMMARY, Reference, ResultRef
+from dyrygent_core.refs import ITEM, SUMMARY, HasResult, Reference, ResultRef
 from dyrygent_core.rules import AND_RULES, Condition, Trigger
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 
 
 @frozen
-class NodeHandle:
+class NodeHandle(HasResult):
     """A node just added: its id, references to its result, and edges to it under each condition."""
 
     id: str

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dyrygent_core import Begin, Failed, Graph, Skipped, State, Status, Succeeded, advance
+from dyrygent_core import Begin, Condition, Failed, Graph, Skipped, State, Status, Succeeded, Trigger, advance
 from dyrygent_core.diagrams import dot, mermaid, tree
 from dyrygent_testing import graphs, node_ids
 from property_tests.drawn import Drawn, edges_of, is_acyclic, read_back, read_dot, read_mermaid
@@ -22,9 +22,12 @@ FORMATS: Final = pytest.mark.parametrize(
     ("draw", "read"), [(mermaid, read_mermaid), (dot, read_dot)], ids=["mermaid", "dot"]
 )
 AWKWARD: Final = node_ids() | st.text(
-    st.sampled_from("\"'`#&<>[](){}|\\%;:$*_~-.=@\n\r\t /aNGn1\u202e\u200bﬂ°¶ß"), min_size=1
+    st.sampled_from("\"'`#&<>[](){}|\\%;:$*_~-.=@\n\r\t /aNGn1\u202e\u200b\u3164\ufe0fﬂ°¶ß"), min_size=1
 )
 WORDS: Final = frozenset(status.name for status in Status)
+NOT_SUCCESS: Final = tuple(trigger for trigger in Trigger if trigger is not Trigger.ALL_SUCCESS)
+NO_SUCCESS: Final = tuple(condition for condition in Condition if condition is not Condition.SUCCEEDED)
+OR_RULES: Final = frozenset({"one_success", "one_failed", "none_failed_min_one_success"})
 
 
 @st.composite
@@ -84,6 +87,16 @@ def test_a_folded_picture_keeps_what_waits_for_what(draw: Draw, read: Read, grap
     drawn = read(draw(graph, max_nodes=most))
 
     assert _height(list(drawn.boxes), set(drawn.arrows)) <= _height(range(len(graph)), edges_of(graph))
+
+
+@FORMATS
+@given(graph=graphs(max_nodes=20, triggers=NOT_SUCCESS, conditions=NO_SUCCESS, paths=()), most=st.integers(4, 8))
+def test_a_folded_picture_hides_no_rule(draw: Draw, read: Read, graph: Graph, most: int) -> None:
+    """Where no edge asks for success only, each arrow says what is asked, or the box at its end says its rule."""
+    drawn = read(draw(graph, max_nodes=most))
+
+    for (_, end), label in drawn.arrows.items():
+        assert label or OR_RULES.intersection(drawn.boxes[end])
 
 
 @given(graph=graphs(ids=AWKWARD), data=st.data())

@@ -98,11 +98,11 @@ def test_a_deadline_ends_in_error(observed: Observed, data: st.DataObject) -> No
     graph, history = observed
     state = states(graph, history)[-1]
     if state.workflow_state is not WorkflowState.RUNNING or _is_work_over(state):
-        assert advance(graph, state, [DeadlinePassed()])[0] is state
+        assert advance(graph, state, [DeadlinePassed(state.round)])[0] is state
         return
 
     is_cancelled = state.is_cancelled
-    state, emitted = advance(graph, state, [DeadlinePassed()])
+    state, emitted = advance(graph, state, [DeadlinePassed(state.round)])
     end = drained(state, data)
 
     roles = {graph.node(attempt.node).role for attempt in emitted + end.emitted}

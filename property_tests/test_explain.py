@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dyrygent_core import (
     Failed,
+    Failure,
     Graph,
     Lost,
     Observation,
@@ -129,6 +130,40 @@ def test_a_history_makes_it_certain(observed: Observed) -> None:
         assert "history tells" not in text
         if graph.node(node).role is Role.NODE:
             assert "earlier round" not in text
+
+
+@given(observed_graphs(), st.data())
+def test_a_history_of_another_length_does_no_harm(observed: Observed, data: st.DataObject) -> None:
+    """A longer one tells what the state's own does; one that does not lead to the state tells no more than the state.
+
+    Where the state was the same before or after another pause, it cannot be known which of them holds.
+    """
+    graph, history = observed
+    entries = entries_of(tuple(_numbered(fact, at) for at, fact in enumerate(history, 1)))
+    passed = states(graph, [entry.observation for entry in entries])
+    cut = data.draw(st.integers(0, len(history)))
+    state = passed[cut]
+    others = [entries[: data.draw(st.integers(0, cut))], entries[data.draw(st.integers(0, cut)) :]]
+    is_decided = all(it is state for it in passed if it == state)
+    for node in graph.numbers:
+        known = explain(graph, state, node, entries=entries[:cut])
+        longer = explain(graph, state, node, entries=entries)
+        if is_decided:
+            assert longer == known
+            assert {explain(graph, state, node, entries=other) for other in others} <= {
+                known,
+                explain(graph, state, node),
+            }
+        elif "paused" not in known:
+            assert longer == known
+
+
+def _numbered(observation: Any, at: int) -> Observation:
+    """Give an observation words of its own, by which it is known again."""
+    if isinstance(observation, Failed):
+        return evolve(observation, failure=Failure("Error", str(at)))
+    numbered: Observation = evolve(observation, reason=str(at)) if hasattr(observation, "reason") else observation
+    return numbered
 
 
 @given(observed_graphs())

@@ -77,5 +77,10 @@ def _provisional(folded: Folded, *, has_failed: bool) -> WorkflowState:
         return WorkflowState.CANCELLED
     if state.side.flags.is_past_deadline:
         return WorkflowState.ERROR
-    is_blocked = any(number < folded.definition.graph.finalizers.start for number in state.find(Status.UPSTREAM_FAILED))
+    ordinary = folded.definition.graph.finalizers.start
+    never_ran = (number for status in _NEVER_RAN for number in state.find(status))
+    is_blocked = any(number < ordinary for number in never_ran)
     return WorkflowState.FAILURE if has_failed or is_blocked else WorkflowState.SUCCESS
+
+
+_NEVER_RAN: Final = (Status.UPSTREAM_FAILED, Status.CANCELLED)

@@ -202,7 +202,7 @@ def _timers(folded: Folded, now_ms: int) -> Iterable[Observation]:
         if due_ms <= now_ms:
             yield RetryDue(attempt)
     if (deadline_ms := _deadline_ms(folded)) is not None and deadline_ms <= now_ms:
-        yield DeadlinePassed()
+        yield DeadlinePassed(folded.state.round)
 
 
 def _deadline_ms(folded: Folded) -> int | None:

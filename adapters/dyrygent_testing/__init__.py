@@ -1,4 +1,4 @@
-"""The public testing toolkit: strategies, a model, simulation and conformance suites.
+"""The public testing toolkit: strategies, a slow model, rule machines, and the conformance suite of journals.
 
 Each name is loaded when it is first asked for, so a suite needs no more than what it is written with.
 """

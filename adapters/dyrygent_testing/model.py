@@ -121,7 +121,7 @@ class Model(Board):
         if result in (Status.SUCCEEDED, Status.SKIPPED):
             return result
         if place.is_to_skip:
-            return Status.SKIPPED
+            return Status.SKIPPED if place.node.each is None else Status.CANCELLED
         if self.is_unwanted(place):
             is_stopped = isinstance(outcome, Lost) or (isinstance(outcome, Failed) and outcome.is_revoked)
             return Status.CANCELLED if is_stopped else Status.FAILED
@@ -140,7 +140,7 @@ class Model(Board):
             if not self.is_cancelled:
                 self.is_cancelled = True
                 self.is_paused = False
-        elif self.has_begun and not self.is_past_deadline and not self.is_work_over:
+        elif fact.round == self.round and self.has_begun and not self.is_past_deadline and not self.is_work_over:
             self.is_past_deadline = True
             self.is_paused = False
 
@@ -150,7 +150,7 @@ class Model(Board):
             return
         if place.is_on_its_way:
             place.is_to_skip = True
-            self._stop_instances(place, Status.SKIPPED)
+            self._stop_instances(place, Status.SKIPPED if place.node.each is None else Status.CANCELLED)
         else:
             place.status = Status.SKIPPED
 
@@ -297,7 +297,8 @@ class Model(Board):
         elif place.node.each is None:
             place.status = statuses[0]
         else:
-            place.status = Status.SKIPPED if place.is_to_skip else whole_of(statuses)
+            whole = whole_of(statuses)
+            place.status = Status.SKIPPED if place.is_to_skip and whole is not Status.SUCCEEDED else whole
         self._note_failure(place)
 
     def _note_failure(self, place: Place) -> None:
@@ -327,9 +328,9 @@ def _delay_ms(node: Node, outcomes: Sequence[Outcome], begun_ms: int) -> int:
     if isinstance(last, Lost):
         return 0
     failures = sum(isinstance(outcome, Failed | TimedOut) for outcome in outcomes)
-    delay: float = node.retry.delay_ms
+    delay = float(node.retry.delay_ms)
     for _ in range(failures - 1):
-        delay = int(delay * node.retry.factor)
+        delay *= node.retry.factor
     longest = int(min(delay, node.retry.max_delay_ms))
     seed = f"{begun_ms}:{last.at_ms}:{last.attempt.index}:{last.attempt.number}:{last.attempt.node}"
     chance = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=8).digest(), "big") / 2**64

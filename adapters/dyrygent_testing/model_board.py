@@ -82,7 +82,7 @@ class Board:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.places = {node.id: Place(node) for node in graph.nodes}
-        self.round = 1
+        self.round: int = 1
         self.begun_ms = 0
         self.has_begun = False
         self.is_cancelled = False

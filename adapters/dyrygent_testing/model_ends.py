@@ -143,7 +143,7 @@ def verdict(nodes: Iterable[Node], statuses: Mapping[str, Status]) -> WorkflowSt
 
 def is_well(node: Node, status: Status) -> bool:
     """Say whether a final status is none that fails the workflow."""
-    return status is not Status.UPSTREAM_FAILED and (status is not Status.FAILED or node.allow_failure)
+    return status in (Status.SUCCEEDED, Status.SKIPPED) or (status is Status.FAILED and node.allow_failure)
 
 
 def roles_for(state: WorkflowState) -> frozenset[Role]:

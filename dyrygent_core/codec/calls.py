@@ -6,16 +6,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from dyrygent_core.calls import Call, Template
+from dyrygent_core.calls import Call
 from dyrygent_core.codec.definitions import definition_fields
+from dyrygent_core.codec.fields import Fields, check_known, known, mapped, text
 from dyrygent_core.codec.json_text import FORMAT, MALFORMED, check_version, dumps, malformed
-from dyrygent_core.codec.references import read_references, renamed_key, write_references
+from dyrygent_core.codec.references import read_template, renamed_key, write_references
 from dyrygent_core.errors import EncodingError, LimitError, quoted
 from dyrygent_core.ports import ValueCodec
 from dyrygent_core.refs import MAX_ITEMS
 from dyrygent_core.workflow import Definition
 
 __all__ = ["MAX_ARGUMENT_BYTES", "MAX_RESULT_BYTES", "decode_call", "digest", "encode_call"]
+
+_WHAT: Final = "this call"
+_FIELDS: Final = known("v target inputs refs options")
+_INPUTS: Final = {"args": list, "kwargs": dict}
 
 MAX_ARGUMENT_BYTES: Final = 1 << 20
 """Most bytes of one call's arguments as written, references not resolved."""
@@ -58,12 +63,22 @@ def call_fields(call: Call, renamed: Mapping[str, str]) -> dict[str, Any]:
 
 def decode_call(data: bytes, values: ValueCodec) -> Call:
     """Read a call; raises `UnsupportedVersionError` for another format, and for what no release wrote."""
-    fields = values.decode(data)
     try:
-        check_version(fields.get("v"), "this call")
-        return Call(fields["target"], Template(fields["inputs"], read_references(fields["refs"])), fields["options"])
-    except (AttributeError, *MALFORMED) as problem:
-        raise malformed("this call", problem) from problem
+        fields = mapped(values.decode(data), "a call")
+        check_version(fields.get("v"), _WHAT)
+        return _read_call(fields)
+    except (RecursionError, *MALFORMED) as problem:
+        raise malformed(_WHAT, problem) from problem
+
+
+def _read_call(fields: Fields) -> Call:
+    check_known(fields, _FIELDS)
+    inputs = mapped(fields["inputs"], "inputs")
+    if {name: type(value) for name, value in inputs.items()} != _INPUTS:
+        message = "its inputs are not a list of args and a mapping of kwargs"  # and not which: they are the user's
+        raise ValueError(message)
+    template = read_template(inputs, fields["refs"])
+    return Call(text(fields, "target"), template, mapped(fields["options"], "options"))
 
 
 def digest(

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import attrs
 
 from dyrygent_core.calls import Template
+from dyrygent_core.codec.fields import (
+    LIST,
+    Fields,
+    check_known,
+    known,
+    listed,
+    mapped,
+    odd,
+    row,
+    text,
+    texts,
+    whole,
+    wholes,
+)
 from dyrygent_core.codec.json_text import FORMAT, MALFORMED, dumps, loads, malformed
-from dyrygent_core.codec.references import read_references, renamed_key, write_references
+from dyrygent_core.codec.references import read_keys, read_template, renamed_key, write_references
 from dyrygent_core.errors import UnsupportedVersionError
 from dyrygent_core.graph import Graph, Mode
 from dyrygent_core.nodes import Each, Edge, Node, RetryPolicy
 from dyrygent_core.rules import RULES_VERSION
 from dyrygent_core.workflow import Definition
 
-__all__ = ["decode_definition", "definition_fields", "encode_definition"]
+__all__ = ["check_rules", "decode_definition", "definition_fields", "encode_definition"]
+
+_WHAT: Final = "this workflow's definition"
+_FIELDS: Final = known("v rules name deadline_ms max_in_flight mode ids edges policies kept engine_named output")
 
 
 def encode_definition(definition: Definition) -> bytes:
@@ -65,37 +82,76 @@ def decode_definition(data: bytes) -> Definition:
 
     Raises `UnsupportedVersionError` for another format, for newer rules, and for what no release wrote.
     """
-    fields = loads(data, "this workflow's definition")
+    fields = loads(data, _WHAT)
     try:
-        if fields["rules"] > RULES_VERSION:
-            message = f"this workflow follows rules {fields['rules']}; this release knows rules 1 to {RULES_VERSION}"
-            raise UnsupportedVersionError(message)
+        check_rules(fields, "this workflow")
         return _read_definition(fields)
     except MALFORMED as problem:
-        raise malformed("this workflow's definition", problem) from problem
+        raise malformed(_WHAT, problem) from problem
 
 
-def _read_definition(fields: Mapping[str, Any]) -> Definition:
-    ids = fields["ids"]
-    policies = fields["policies"]
-    nodes = (
-        _read_node(node_id, [_read_edge(edge, ids) for edge in edges], policies.get(str(number), {}), ids)
-        for number, (node_id, edges) in enumerate(zip(ids, fields["edges"], strict=True))
+def check_rules(fields: Fields, what: str) -> None:
+    """Raise `UnsupportedVersionError` for newer rules, and `ValueError` for what is no version of them."""
+    rules = whole(fields, "rules", 1)
+    if rules > RULES_VERSION:
+        message = f"{what} follows rules {rules}; this release knows rules 1 to {RULES_VERSION}"
+        raise UnsupportedVersionError(message)
+
+
+def _read_definition(fields: Fields) -> Definition:
+    check_known(fields, _FIELDS)
+    ids = texts(fields, "ids")
+    graph = Graph(
+        _read_nodes(fields, ids),
+        max_in_flight=whole(fields, "max_in_flight", 1) if "max_in_flight" in fields else None,
+        mode=text(fields, "mode") if "mode" in fields else Mode.RUN_INDEPENDENT,
+        deadline_ms=None if fields["deadline_ms"] is None else whole(fields, "deadline_ms", 1),
     )
-    value, references = fields["output"]
+    if tuple(graph.numbers) != ids:  # or calls, which are found by number, would go to other nodes
+        message = "its nodes do not stand in the order of their numbers"
+        raise ValueError(message)
     return Definition(
-        graph=Graph(
-            nodes,
-            max_in_flight=fields.get("max_in_flight"),
-            mode=fields.get("mode", Mode.RUN_INDEPENDENT),
-            deadline_ms=fields["deadline_ms"],
-        ),
-        output=Template(value, read_references(references)),
-        kept=frozenset(ids[number] for number in fields["kept"]),
-        engine_named=frozenset(ids[number] for number in fields["engine_named"]),
-        name=fields["name"],
-        rules_version=fields["rules"],
+        graph=graph,
+        output=_read_output(fields["output"], graph),
+        kept=_read_ids(fields, "kept", ids),
+        engine_named=_read_ids(fields, "engine_named", ids),
+        name=text(fields, "name"),
+        rules_version=whole(fields, "rules"),
     )
+
+
+def _read_nodes(fields: Fields, ids: Sequence[str]) -> Iterator[Node]:
+    policies = mapped(fields["policies"], "policies")
+    check_known(policies, set(map(str, range(len(ids)))), "the policies")
+    edges = listed(fields["edges"], "edges")
+    if len(edges) != len(ids):
+        message = f"it has {len(ids):,} ids, and edges to {len(edges):,}"
+        raise ValueError(message)
+    for number, (node_id, to_it) in enumerate(zip(ids, edges, strict=True)):
+        above = [_read_edge(edge, ids, number) for edge in listed(to_it, "edges")]
+        yield _read_node(node_id, above, policies.get(str(number), {}), ids)
+
+
+def _read_output(written: object, graph: Graph) -> Template:
+    value, references = listed(written, "output")
+    output = read_template(value, references)
+    for reference in output.references:
+        graph.number(reference.node)
+    return output
+
+
+def _read_ids(fields: Fields, name: str, ids: Sequence[str]) -> frozenset[str]:
+    numbers = wholes(fields, name)
+    if list(numbers) != sorted(set(numbers)):
+        raise odd(name, "a list of ascending numbers", list(numbers))
+    return frozenset(_id_of(number, ids) for number in numbers)
+
+
+def _id_of(number: int, ids: Sequence[str]) -> str:
+    if not 0 <= number < len(ids):
+        message = f"there is no node {number} there"
+        raise ValueError(message)
+    return ids[number]
 
 
 def _edge(edge: Edge, graph: Graph) -> int | list[Any]:
@@ -103,11 +159,13 @@ def _edge(edge: Edge, graph: Graph) -> int | list[Any]:
     return number if edge.condition is None else [number, edge.condition.value]
 
 
-def _read_edge(edge: int | list[Any], ids: Sequence[str]) -> Edge:
-    if isinstance(edge, int):
-        return Edge(ids[edge])
-    number: int = edge[0]
-    return Edge(ids[number], edge[1])
+def _read_edge(edge: object, ids: Sequence[str], below: int) -> Edge:
+    """Read an edge; what a node waits for has a lower number than its own."""
+    number, condition = (edge, None) if type(edge) is int else row(edge, "an edge", int, str)
+    if not 0 <= number < below:
+        message = f"node {below} waits for node {number}, which does not come before it"
+        raise ValueError(message)
+    return Edge(ids[number], condition)
 
 
 _PLAIN_NODE: Final = Node("plain")
@@ -136,13 +194,13 @@ def _policy(node: Node, graph: Graph) -> dict[str, Any]:
     return policy
 
 
-def _read_node(node_id: str, edges: list[Edge], policy: Mapping[str, Any], ids: Sequence[str]) -> Node:
-    rest = dict(policy)
-    retry = RetryPolicy(**rest.pop("retry", {}))
-    each = rest.pop("each", None)
-    return Node(node_id, edges, retry=retry, each=None if each is None else _read_each(each, ids), **rest)
+def _read_node(node_id: str, edges: list[Edge], policy: object, ids: Sequence[str]) -> Node:
+    rest: dict[str, Any] = dict(mapped(policy, "a policy"))  # which the node looks at itself
+    retry: dict[str, Any] = mapped(rest.pop("retry", {}), "retry")
+    each = _read_each(rest.pop("each"), ids) if "each" in rest else None
+    return Node(node_id, edges, retry=RetryPolicy(**retry), each=each, **rest)
 
 
-def _read_each(each: list[Any], ids: Sequence[str]) -> Each:
-    number: int = each[0]
-    return Each(ids[number], each[1])
+def _read_each(written: object, ids: Sequence[str]) -> Each:
+    number, path = row(written, "each", int, LIST)
+    return Each(_id_of(number, ids), read_keys(path))

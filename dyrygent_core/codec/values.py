@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from dyrygent_core.codec.json_text import check_keys, parse
 from dyrygent_core.errors import EncodingError
 
 __all__ = ["JSON_VALUES", "JsonValues"]
@@ -14,16 +15,21 @@ class JsonValues:
     """The plain `ValueCodec`: strict JSON in UTF-8. Tuples come back as lists, keys as str, NaN is refused."""
 
     def encode(self, value: Any) -> bytes:  # a payload
-        """Write a value down; raises `EncodingError` naming the type that JSON does not know."""
+        """Write a value down.
+
+        Raises `EncodingError` naming the type that JSON does not know, or the key that would be there twice.
+        """
         try:
-            return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode()
+            text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+            check_keys(text)
+            return text.encode()
         except (TypeError, ValueError, RecursionError) as problem:
             message = f"this cannot be written as JSON: {problem}; pass str, int, float, bool, None, lists and dicts"
             raise EncodingError(message) from problem
 
     def decode(self, data: bytes) -> Any:  # a payload
-        """Read a value back."""
-        return json.loads(data)
+        """Read a value back; raises `UnsupportedVersionError` for what no release wrote, such as NaN."""
+        return parse(data, "this value")
 
 
 JSON_VALUES: Final = JsonValues()

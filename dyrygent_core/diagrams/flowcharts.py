@@ -25,10 +25,10 @@ __all__ = ["mermaid"]
 def mermaid(graph: Graph, state: State | None = None, *, max_nodes: int = MOST_DRAWN) -> str:
     """Write a graph as a Mermaid flowchart; given a state, with what has become of each node.
 
-    Edges that do not ask for success have a label, and so have those that are mapped over (`each`). Nodes of the
-    whole workflow stand apart. A graph of more than `max_nodes` nodes, or of more than five times as many edges, is
-    folded: nodes that are alike are drawn as one, with their number. No argument and no result is shown, and no id
-    can be more than text. The text is the same in every process.
+    Edges that do not ask for success have a label, unless the node at their end says its rule, and so have those that
+    are mapped over (`each`). Nodes of the whole workflow stand apart. A graph of more than `max_nodes` nodes, or of
+    more than five times as many edges, is folded: nodes that are alike are drawn as one, with their number. No
+    argument and no result is shown, and no id can be more than text. The text is the same in every process.
 
     Cost: O(nodes + edges), and no recursion. Raises `UsageError` for a `max_nodes` below 4, and for a state of
     another graph.

@@ -104,6 +104,8 @@ class Arrow:
     end: int
     label: str
     """What is asked; nothing where it is success, or where the box at the end says its rule."""
+    is_plain: bool
+    """Whether it asks for success, and for no more."""
 
 
 @frozen
@@ -189,11 +191,25 @@ def _arrows(drawn: Sketch, groups: Groups) -> tuple[tuple[Arrow, ...], frozenset
             if node.each is not None and node.each.node == edge.node:
                 words.add(EACH)
     rows = frozenset(start for start, end in asked if start == end)
-    return tuple(Arrow(start, end, _label(words)) for (start, end), words in asked.items() if start != end), rows
+    told = _told(drawn, groups)
+    arrows = (
+        Arrow(start, end, _label(words, told[end]), words == {Condition.SUCCEEDED.value})
+        for (start, end), words in asked.items()
+        if start != end
+    )
+    return tuple(arrows), rows
+
+
+def _told(drawn: Sketch, groups: Groups) -> list[str]:
+    """Give the rule that each group's box says among its notes, or nothing."""
+    rules: list[set[str]] = [set() for _ in range(size(groups))]
+    for node, group in zip(drawn.graph.nodes, groups, strict=True):
+        rules[group].add("" if node.trigger in AND_RULES else node.trigger.value)
+    return [rule.pop() if len(rule) == 1 else "" for rule in rules]
 
 
 def _without_implied(arrows: tuple[Arrow, ...], boxes: int) -> tuple[Arrow, ...]:
-    """Leave out the arrows without a label that others lead around: the transitive reduction."""
+    """Leave out the arrows that ask for success only, if others lead around: the transitive reduction."""
     if boxes > _MOST_REDUCED:
         return arrows
     above: list[list[int]] = [[] for _ in range(boxes)]
@@ -207,14 +223,14 @@ def _without_implied(arrows: tuple[Arrow, ...], boxes: int) -> tuple[Arrow, ...]
             if reached[box] >> start & 1:
                 implied.add((start, box))
             reached[box] |= reached[start] | 1 << start
-    return tuple(arrow for arrow in arrows if arrow.label or (arrow.start, arrow.end) not in implied)
+    return tuple(arrow for arrow in arrows if not arrow.is_plain or (arrow.start, arrow.end) not in implied)
 
 
-def _label(words: set[str]) -> str:
-    is_usual = words <= {Condition.SUCCEEDED.value, EACH}
-    if is_usual or words.isdisjoint(condition.value for condition in Condition):
-        return EACH if EACH in words else ""
-    return ", ".join(word for word in _WORDS if word in words)
+def _label(words: set[str], told: str) -> str:
+    """Say what is asked: nothing if that is success, or the rule that is told elsewhere."""
+    asked = words - {EACH}
+    shown = words - asked if asked in ({told}, {Condition.SUCCEEDED.value}) else words
+    return ", ".join(word for word in _WORDS if word in shown)
 
 
 def _boxes(drawn: Sketch, state: State | None, groups: Groups, rows: frozenset[int]) -> tuple[Box, ...]:

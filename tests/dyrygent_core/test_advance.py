@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,13 @@ DIAMOND = Graph([Node("a"), Node("b", ["a"]), Node("c", ["a"]), Node("d", ["b", 
 def after(graph: Graph, *observations: Observation) -> State:
     """Give the state after these observations."""
     return advance(graph, State.initial(graph), observations)[0]
+
+
+@pytest.mark.parametrize("odd", [Begin(), None, 7])
+def test_observations_come_in_a_sequence(odd: Any) -> None:
+    """One by itself is refused, with what to write."""
+    with pytest.raises(UsageError, match="advance takes a sequence of observations, not "):
+        advance(DIAMOND, State.initial(DIAMOND), odd)
 
 
 def test_begin_emits_the_roots() -> None:

@@ -187,3 +187,26 @@ def test_branches_into_a_mapped_node_start_it() -> None:
     both = after(graph, Begin(), Succeeded(A, branches=("m",), sizes=(2,)))
     assert (both.width("m"), both.status("b")) == (2, Status.SKIPPED)
     assert after(graph, Begin(), Succeeded(A, branches=("b",), sizes=(2,))).status("m") is Status.SKIPPED
+
+
+def test_another_round_may_choose_otherwise_in_one_call() -> None:
+    """What was chosen before is forgotten, also within one call of `advance`."""
+    graph = Graph([Node("a"), Node("b", ["a"]), Node("c", ["a"]), Node("bad")])
+    first = [Begin(), Succeeded(A, branches=("b",)), Succeeded(B), Failed(Attempt("bad"))]
+
+    state, emitted = step(
+        State.initial(graph), *first, RerunRequested(("a",)), Succeeded(Attempt("a", 0, 2), branches=("c",))
+    )
+
+    assert emitted[-1] == Attempt("c", 0, 2)
+    assert (state.status("b"), state.status("c")) == (Status.SUCCEEDED, Status.SCHEDULED)
+
+
+def test_a_node_of_the_whole_workflow_chooses_anew_too() -> None:
+    """What it chose in an earlier round, which can only be nothing, is forgotten with that round."""
+    graph = Graph([Node("a"), Node("end", role=Role.FINALLY)])
+    first = after(graph, Begin(), Failed(A), Succeeded(Attempt("end"), branches=()))
+    assert first.branches("end") == ()
+
+    again = step(first, RerunRequested(), Succeeded(Attempt("a", 0, 2)), Succeeded(Attempt("end", 0, 2)))[0]
+    assert again.branches("end") is None

@@ -328,7 +328,7 @@ CANCELLED: Final = [
     row(
         Graph([Node("a"), Node("b", ["a"]), Node("c")]),
         "b",
-        [BEGIN, CancelRequested(), Succeeded(of("a")), Lost(of("c")), RerunRequested(("c",)), DeadlinePassed()],
+        [BEGIN, CancelRequested(), Succeeded(of("a")), Lost(of("c")), RerunRequested(("c",)), DeadlinePassed(2)],
         "'b' is CANCELLED: the workflow's deadline passed or the work of an earlier round was ended",
         "'b' is CANCELLED: the workflow was cancelled",
     ),

@@ -29,6 +29,7 @@ from dyrygent_core import (
     Succeeded,
     Trigger,
     UnknownNodeError,
+    UsageError,
 )
 from dyrygent_core.critical_path import PathStep, critical_path
 from dyrygent_core.ports import Entry
@@ -190,3 +191,9 @@ def test_an_unknown_node_is_refused() -> None:
     """As everywhere."""
     with pytest.raises(UnknownNodeError, match="node 'x' is not in the graph"):
         critical_path(DIAMOND, [], "x")
+
+
+def test_what_is_no_entry_is_refused() -> None:
+    """With what to write."""
+    with pytest.raises(UsageError, match="write Entry"):
+        critical_path(DIAMOND, [BEGIN])  # type: ignore[list-item]

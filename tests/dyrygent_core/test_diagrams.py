@@ -98,6 +98,7 @@ HOSTILE: Final = (
     "  spaces  ",
     "\\x20",
     "\U0001f3bb\u200d\U0001f469",
+    "a\u3164b\u2800c\u034fd\ufe0fe\u115ff",
     "}",
     "n0",
 )
@@ -198,6 +199,13 @@ def test_an_id_is_never_more_than_text(draw: Draw, read: Read, name: str) -> Non
     assert read_back(drawn.boxes[1][0]) == name
     assert len(drawn.boxes) == 3
     assert drawn.arrows == {(0, 1): "", (1, 2): ""}
+
+
+@pytest.mark.parametrize("blank", "\u3164\u2800\u034f\ufe0f\u115f\u1160\uffa0\u17b4\u180b\U000e0101", ids=ascii)
+def test_what_no_font_shows_is_written_out(blank: str) -> None:
+    """Python calls it printable, and it would be invisible all the same."""
+    assert visible(f"a{blank}b") == ascii(f"a{blank}b")[1:-1]
+    assert visible(blank) != ""
 
 
 @pytest.mark.parametrize("name", HOSTILE)

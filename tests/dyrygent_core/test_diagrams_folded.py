@@ -12,6 +12,8 @@ from dyrygent_core.diagrams import mermaid, tree
 from property_tests.drawn import Drawn, read_mermaid
 from tests.dyrygent_core.test_diagrams import FORMATS, after, run
 
+OR_RULES: Final = ("one_success", "one_failed", "none_failed_min_one_success")
+
 Draw = Callable[..., str]
 Read = Callable[[str], Drawn]
 
@@ -120,6 +122,37 @@ def test_a_folded_picture_leaves_out_what_others_imply(draw: Draw, read: Read) -
 
     assert [lines[0] for lines in drawn.boxes.values()] == ["a0 … a59", "b0 … b59", "c0 … c59", "d0 … d59"]
     assert drawn.arrows == {(0, 1): "", (1, 2): "", (2, 3): "", (0, 3): "done"}
+
+
+@FORMATS
+def test_rules_that_differ_are_told_by_the_arrow(draw: Draw, read: Read) -> None:
+    """A box whose nodes look at all their edges in different ways says none of them, so the arrows to it say all."""
+    joins = [Node(f"c{at}", ["a", "b"], trigger=OR_RULES[at % 3], allow_failure=at % 2 == 1) for at in range(6)]
+
+    drawn = read(draw(Graph([Node("a"), Node("b"), *joins]), max_nodes=4))
+
+    assert list(drawn.boxes.values()) == [("a … b", "× 2"), ("c0 … c5", "× 6")]
+    assert drawn.arrows == {(0, 1): "one_success, one_failed, none_failed_min_one_success"}
+
+
+@FORMATS
+@pytest.mark.parametrize("rule", OR_RULES)
+def test_a_rule_that_looks_at_all_edges_keeps_all_of_them(draw: Draw, read: Read, rule: str) -> None:
+    """An arrow to such a node asks for more than success, so no longer way stands for it."""
+    lanes = [
+        node
+        for at in range(60)
+        for node in (Node(f"a{at}"), Node(f"b{at}", [f"a{at}"]), Node(f"c{at}", [f"b{at}", f"a{at}"], trigger=rule))
+    ]
+
+    drawn = read(draw(Graph(lanes)))
+
+    assert [lines[:2] for lines in drawn.boxes.values()] == [
+        ("a0 … a59", "× 60"),
+        ("b0 … b59", "× 60"),
+        ("c0 … c59", rule),
+    ]
+    assert drawn.arrows == {(0, 1): "", (1, 2): "", (0, 2): ""}
 
 
 def test_edges_count_too() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +12,13 @@ import pytest
 
 from dyrygent_core import Graph, State, advance
 from dyrygent_core.codec import (
+    JSON_VALUES,
+    decode_call,
     decode_definition,
     decode_observation,
     decode_snapshot,
+    digest,
+    encode_call,
     encode_definition,
     encode_observation,
     encode_snapshot,
@@ -59,6 +65,19 @@ def test_what_was_written_is_written_again(path: Path) -> None:
         assert again == snapshot  # and not the bytes: zlib may pack them in another way
 
 
+def test_what_was_written_of_calls_is_written_again() -> None:
+    """And what a digest stands for has that digest for ever."""
+    kept = json.loads((FOLDER / "calls.json").read_text())
+    definition = decode_definition(kept["definition"].encode())
+    calls = [decode_call(text.encode(), JSON_VALUES) for text in kept["calls"]]
+
+    nodes = definition.graph.nodes
+    assert [encode_call(node.id, it, JSON_VALUES).decode() for node, it in zip(nodes, calls, strict=True)] == kept[
+        "calls"
+    ]
+    assert digest(definition, calls, JSON_VALUES, frozenset(kept["generated"])) == kept["digest"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_snapshot_of_format_1_is_gone_on_from(path: Path) -> None:
     """From every position's snapshot, the rest emits the same, and ends the same."""
@@ -91,3 +110,43 @@ def test_the_stories_are_those_of_the_files(name: str) -> None:
     for each in (*kept["told"], *told["told"]):
         del each["snapshot"]
     assert told == kept
+
+
+# The documentation
+
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "reference" / "format.md"
+PAYLOADS: Final = {"args", "kwargs", "options", "output"}
+"""Fields whose inside is the user's."""
+
+
+def test_every_field_that_is_documented_is_in_a_golden_file() -> None:
+    """What a reader is told of, an example shows; and no example has a field of which nothing is told."""
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
+    documented = set(re.findall(r"`([a-z_]+)`", "".join(rows)))
+
+    assert documented - _written() == set()
+    assert _written() - documented == set()
+
+
+def _written() -> set[str]:
+    """Give the names of all fields, and of all kinds of observations, that are in golden files."""
+    names = set[str]()
+    for path in FILES:
+        kept = json.loads(path.read_text())
+        entries = [json.loads(told["entry"]) for told in kept["told"]]
+        names |= {entry["t"] for entry in entries}
+        texts = [
+            kept["definition"],
+            *kept.get("calls", ()),
+            *(told["snapshot"].split("\n")[0] for told in kept["told"]),
+        ]
+        names |= set(_fields([*entries, *map(json.loads, texts)]))
+    return names
+
+
+def _fields(values: Iterable[Any]) -> Iterator[str]:
+    """Give the names of fields in values, at any depth; not numbers, which are names of nodes."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from (name for name in value if not name.isdigit())
+            yield from _fields(inside for name, inside in value.items() if name not in PAYLOADS)

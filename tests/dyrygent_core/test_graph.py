@@ -180,6 +180,8 @@ def test_what_cannot_be_waited_for_is_no_retry_policy(fields: dict[str, Any], me
         (RetryPolicy(1_000), [1_000, 2_000, 4_000]),
         (RetryPolicy(1_000, factor=1), [1_000, 1_000, 1_000]),
         (RetryPolicy(1_000, factor=1.5, max_delay_ms=2_000), [1_000, 1_500, 2_000]),
+        (RetryPolicy(1, factor=1.5), [1, 1, 2]),
+        (RetryPolicy(10, factor=1.05), [10, 10, 11]),
         (RetryPolicy(1, factor=2**53 - 1, max_delay_ms=2**53 - 1), [1, 2**53 - 1, 2**53 - 1]),
     ],
 )

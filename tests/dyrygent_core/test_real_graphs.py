@@ -13,7 +13,20 @@ from typing import Any, Final
 
 import pytest
 
-from dyrygent_core import Attempt, Begin, Definition, Failed, Graph, Node, Outcome, Skipped, State, Succeeded, advance
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    Definition,
+    Failed,
+    Graph,
+    Node,
+    Outcome,
+    Skipped,
+    State,
+    Succeeded,
+    Trigger,
+    advance,
+)
 from dyrygent_core.codec import decode_definition, encode_definition
 from dyrygent_core.invariants import check_state
 from dyrygent_testing import final_statuses
@@ -33,7 +46,7 @@ NAMES: Final = (
     "wf-pegasus-epigenomics-ilmn-6seq-50k",
     "wf-pegasus-montage-dss-15d",
 )
-RULES: Final = ("all_success", "all_success", "none_failed", "all_done", "none_failed_min_one_success")
+RULES: Final = (*Trigger, *[Trigger.ALL_SUCCESS] * len(Trigger), *[Trigger.ALL_DONE] * 2)
 
 
 @pytest.fixture(params=NAMES)
@@ -54,7 +67,7 @@ def test_real_graphs_end_as_the_model_says(nodes: list[dict[str, Any]]) -> None:
         Node(
             node["id"],
             node["deps"],
-            trigger=chance.choice(RULES) if node["deps"] else "all_success",
+            trigger=chance.choice(RULES) if node["deps"] else Trigger.ALL_SUCCESS,
             allow_failure=chance.random() < 0.1,
         )
         for node in nodes

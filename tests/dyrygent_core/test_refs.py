@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dyrygent_core import LimitError, ResultRef, UsageError
+from dyrygent_core import LimitError, NodeHandle, ResultRef, UsageError
 from dyrygent_core.errors import ResultMissingError, ResultPathError
 from dyrygent_core.refs import MAX_NESTING, NO_VALUE, Default, Reference, detach, resolve
 
 A = ResultRef("a")
+H = NodeHandle("a")
 
 
 class Point(NamedTuple):
@@ -83,6 +84,9 @@ def _deep(depth: int) -> Any:
         ({A: 1}, "the result of 'a' stands as a key at the top; it can only be a value"),
         ([{A: 1}], "the result of 'a' stands as a key at [0]; it can only be a value"),
         ({1: [A]}, "the result of 'a' stands under the key 1; JSON has str keys only, so write that key as a str"),
+        ([1, {"k": H}], "node 'a' itself stands in the arguments at [1]['k']; write .result for its result"),
+        ([{A}], "a result stands in a set at [0], where it has no place of its own; write a list"),
+        (frozenset({H}), "a result stands in a set at the top, where it has no place of its own; write a list"),
         (_in_itself(), "the arguments contain themselves at ['k'][0][1]; only trees can be written down"),
         (_deep(MAX_NESTING + 2), "the arguments are nested more than 500 levels deep; pass flatter ones"),
     ],

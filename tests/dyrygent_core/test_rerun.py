@@ -92,7 +92,8 @@ def test_what_was_ended_can_be_repeated(end: Sequence[Observation], state: Workf
     now, emitted = step(before, RerunRequested(at_ms=9))
 
     assert (emitted, now.is_ending, now.is_cancelled, statuses(now)) == ((again("a"),), False, False, "SC WA WA")
-    assert step(now, *end[:1], Lost(again("a")))[0].workflow_state is state
+    of_this_round = DeadlinePassed(2) if end[0] == DeadlinePassed() else end[0]
+    assert step(now, of_this_round, Lost(again("a")))[0].workflow_state is state
     assert step(now, Succeeded(again("a")))[1] == (again("b"),)
 
 
@@ -289,3 +290,22 @@ def test_a_paused_round_holds_what_is_repeated_later() -> None:
 
     assert state.held == (again("c"),)
     assert step(state, ResumeRequested())[1] == (again("c"),)
+
+
+def test_what_an_earlier_round_cancelled_is_no_success() -> None:
+    """A rerun of some nodes leaves the others CANCELLED: the workflow has failed, and can be run again."""
+    graph = Graph([Node("load"), Node("mail"), Node("bye", role="on_success")], mode="fail_fast", max_in_flight=1)
+    state, emitted = step(after(graph, Begin(), Failed(Attempt("load"))), RerunRequested(("load",)))
+    assert emitted == (again("load"),)
+
+    state, emitted = step(state, Succeeded(again("load")))
+    assert (statuses(state), state.workflow_state, emitted) == ("SU CA SK", WorkflowState.FAILURE, ())
+    assert step(state, RerunRequested())[1] == (again("mail"),)
+
+
+def test_a_deadline_is_that_of_its_round() -> None:
+    """Told late, of a round that is over, it is ignored."""
+    state = after(CHAIN, Begin(), DeadlinePassed(), Lost(A), RerunRequested())
+
+    check_ignored(state, DeadlinePassed(), DeadlinePassed(3))
+    assert step(state, DeadlinePassed(2))[0].is_ending

@@ -7,11 +7,14 @@ from dyrygent_core import (
     Begin,
     CancelRequested,
     Each,
+    Edge,
     Failed,
     Graph,
     Lost,
     Node,
+    PauseRequested,
     RerunRequested,
+    ResumeRequested,
     Skipped,
     SkipRequested,
     Status,
@@ -143,17 +146,16 @@ def test_a_map_that_waits_in_a_rerun_can_be_cancelled_and_skipped() -> None:
     assert step(cancelled, RerunRequested(), Succeeded(again("b", 3)))[0].attempts_in_flight == (Attempt("m", 1, 2),)
 
 
-def test_a_map_with_nothing_left_to_repeat_is_decided_when_it_may_run() -> None:
-    """All its instances had succeeded, but the node was to be skipped."""
-    graph = Graph([*MAPPING.nodes[:2], Node("x"), Node("z", ["m"])])
-    state = after(
-        graph, Begin(), Succeeded(A, sizes=(1,)), SkipRequested("m"), Succeeded(Attempt("m", 0)), Failed(Attempt("x"))
-    )
-    assert state.status("m") is Status.SKIPPED
+def test_a_map_that_was_skipped_by_request_runs_when_it_is_repeated() -> None:
+    """Its instances never skipped themselves, so each of them is tried, as a plain node is."""
+    graph = Graph([Node("a"), Node("x"), Node("m", ["a", Edge("x", "done")], each="a"), Node("z", ["m"])])
+    held = after(graph, Begin(), Succeeded(A, sizes=(2,)), PauseRequested(), Failed(Attempt("x")), SkipRequested("m"))
+    in_flight = after(graph, Begin(), Succeeded(A, sizes=(2,)), Failed(Attempt("x")), SkipRequested("m"))
+    lost = step(in_flight, Lost(Attempt("m", 0)), Succeeded(Attempt("m", 1)))[0]
 
-    state, emitted = step(state, RerunRequested(("m",)))
-
-    assert (state.status("m"), emitted) == (Status.SUCCEEDED, (again("z"),))
+    assert (held.status("m"), lost.status("m")) == (Status.SKIPPED, Status.SKIPPED)
+    assert step(held, ResumeRequested(), RerunRequested(("m",)))[1] == (Attempt("m", 0, 2), Attempt("m", 1, 2))
+    assert step(lost, RerunRequested(("m",)))[1] == (Attempt("m", 0, 2),)
 
 
 def test_a_map_over_a_map_pairs_again() -> None:

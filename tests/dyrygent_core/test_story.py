@@ -29,6 +29,7 @@ from dyrygent_core import (
     Succeeded,
     TimedOut,
     UnknownNodeError,
+    UsageError,
 )
 from dyrygent_core.ports import Entry
 from dyrygent_core.story import story
@@ -102,7 +103,8 @@ def test_what_concerns_the_whole_workflow_is_told() -> None:
         TimedOut(A, at_ms=4_000),
         RerunRequested(at_ms=5_000),
         RerunRequested(("a",), at_ms=5_500),
-        DeadlinePassed(at_ms=6_000),
+        DeadlinePassed(at_ms=5_800),
+        DeadlinePassed(2, at_ms=6_000),
     ]
 
     assert told(GRAPH, "c", facts) == [
@@ -113,7 +115,8 @@ def test_what_concerns_the_whole_workflow_is_told() -> None:
         "#5 +0:00:02.000 attempt 1 was revoked ('Failure') -> CANCELLED",
         "#7 +0:00:04.000 somebody asked for a rerun of what failed or was cancelled -> SCHEDULED, attempt 2",
         "#8 +0:00:04.500 somebody asked for a rerun of 'a': ignored, the workflow had not ended",
-        "#9 +0:00:05.000 the workflow's deadline passed",
+        "#9 +0:00:04.800 the workflow's deadline passed: ignored, it was that of round 1",
+        "#10 +0:00:05.000 the workflow's deadline passed",
     ]
 
 
@@ -219,3 +222,9 @@ def test_an_unknown_node_is_refused() -> None:
     assert told(GRAPH, "a", []) == []
     with pytest.raises(UnknownNodeError, match="node 'x' is not in the graph"):
         story(GRAPH, [], "x")
+
+
+def test_what_is_no_entry_is_refused() -> None:
+    """With what to write."""
+    with pytest.raises(UsageError, match="write Entry"):
+        story(GRAPH, [BEGIN], "a")  # type: ignore[list-item]

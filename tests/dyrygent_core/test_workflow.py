@@ -248,6 +248,14 @@ def _min_one(workflow: Workflow, a: NodeHandle) -> None:
             "the default for the result of 'a' contains the result of 'a'; a default must be a plain value",
         ),
         (
+            lambda workflow, a: workflow.add(call("b", a)),
+            "node 'a' itself stands in the arguments at ['args'][0]; write .result for its result",
+        ),
+        (
+            lambda workflow, a: workflow.add(call("b").with_options(queue=a.result["queue"])),
+            "the options of 'b' refer to the result of 'a'; only arguments can, so pass it as one",
+        ),
+        (
             lambda workflow, _: workflow.add(call("b"), trigger="one_failed"),
             "node 'b': 'one_failed' needs at least one dependency",
         ),

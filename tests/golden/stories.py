@@ -30,11 +30,14 @@ from dyrygent_core import (
     Succeeded,
     TimedOut,
     Trigger,
+    Workflow,
+    call,
 )
 
 __all__ = ["STORIES"]
 
-Story: TypeAlias = tuple[Graph, Sequence[Observation]]
+Story: TypeAlias = tuple[Graph | Workflow, Sequence[Observation]]
+"""What there was to do, with calls where it is a workflow, and what was observed."""
 
 
 def a(node: str, index: int = 0, number: int = 1) -> Attempt:
@@ -87,6 +90,25 @@ CHOICE: Final = Graph(
         Node("join", ["left", "right"], trigger="none_failed_min_one_success"),
     ]
 )
+
+
+def onboarding() -> Workflow:
+    """Build a workflow with all that stands in calls and in a workflow's own result."""
+    workflow = Workflow("onboarding", deadline=86_400_000, max_in_flight=10, mode="fail_fast")
+    user = workflow.add(call("users.create", "ann@example.org", plan={"name": "free", "price": 0.5, "trial": None}))
+    pages = workflow.add(
+        call("pages.render", workflow.item["title"], of=[{"user": user.result["id"]}, True]).with_options(queue="cpu"),
+        id="render",
+        each=user.result["pages"][0],
+    )
+    mail = workflow.add(
+        call("mail.welcome", pages.result.default([]), user.result["id"], lang="pl"), after=[pages.not_failed]
+    )
+    workflow.add(call("users.create", "bob@example.org"), allow_failure=True)
+    workflow.finally_(call("locks.release", workflow.summary, user.result.default(None)), id="release")
+    workflow.returns({"users": [user.result, {"mail": mail.result["id"].default("none")}], "version": 1})
+    return workflow
+
 
 STORIES: Final[Mapping[str, Story]] = {
     "rules": (
@@ -172,7 +194,7 @@ STORIES: Final[Mapping[str, Story]] = {
             Failed(a("n1"), is_revoked=True, at_ms=1_350),
             Succeeded(a("tidy"), at_ms=1_400),
             RerunRequested(at_ms=2_000),
-            DeadlinePassed(at_ms=2_100),
+            DeadlinePassed(2, at_ms=2_100),
             Succeeded(a("n5", 0, 2), at_ms=2_200),
             Succeeded(a("n1", 0, 2), at_ms=2_300),
             Succeeded(a("tidy", 0, 2), at_ms=2_400),
@@ -201,5 +223,17 @@ STORIES: Final[Mapping[str, Story]] = {
         ],
     ),
     "deadline": (RETRIES, [Begin(at_ms=5), DeadlinePassed(at_ms=3_600_005), TimedOut(a("a"), at_ms=3_600_006)]),
+    "calls": (
+        onboarding(),
+        [
+            Begin(at_ms=1_000),
+            Succeeded(a("users.create"), sizes=(2,), at_ms=1_100),
+            Succeeded(a("render", 1), Ran(1_110, 80, "celery@host"), at_ms=1_200),
+            Succeeded(a("render", 0), at_ms=1_300),
+            Failed(a("users.create#2"), at_ms=1_350),
+            Succeeded(a("mail.welcome"), at_ms=1_400),
+            Succeeded(a("release"), at_ms=1_500),
+        ],
+    ),
     "cancelled before it began": (CHOICE, [SkipRequested("left"), CancelRequested("never mind"), Begin(at_ms=1)]),
 }

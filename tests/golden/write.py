@@ -6,8 +6,16 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from dyrygent_core import Definition, State, advance
-from dyrygent_core.codec import Snapshot, encode_definition, encode_observation, encode_snapshot
+from dyrygent_core import Definition, Graph, State, Workflow, advance
+from dyrygent_core.codec import (
+    JSON_VALUES,
+    Snapshot,
+    digest,
+    encode_call,
+    encode_definition,
+    encode_observation,
+    encode_snapshot,
+)
 from dyrygent_core.codec.snapshots import Emission
 from tests.golden.stories import STORIES, Story
 
@@ -16,8 +24,9 @@ FOLDER: Final = Path(__file__).parent / "format-1"
 
 def golden(story: Story) -> dict[str, Any]:
     """Tell a story: what is written down, and what is emitted at each position."""
-    graph, observations = story
-    definition = Definition(graph, kept=frozenset(graph.sinks), engine_named=frozenset(graph.sinks[:1]))
+    told_of, observations = story
+    definition, calls = _written(told_of)
+    graph = definition.graph
     state = State.initial(graph)
     told: list[dict[str, Any]] = []
     emitted: dict[Any, Emission] = {}
@@ -35,9 +44,24 @@ def golden(story: Story) -> dict[str, Any]:
         )
     return {
         "definition": encode_definition(definition).decode(),
+        **calls,
         "told": told,
         "statuses": {node: status.name for node, status in state.statuses.items()},
         "state": state.workflow_state.name,
+    }
+
+
+def _written(told_of: Graph | Workflow) -> tuple[Definition, dict[str, Any]]:
+    """Give a definition and, of a workflow, its calls and the digest of both."""
+    if isinstance(told_of, Graph):
+        sinks = told_of.sinks
+        return Definition(told_of, kept=frozenset(sinks), engine_named=frozenset(sinks[:1])), {}
+    definition, calls = told_of.build()
+    nodes = definition.graph.nodes
+    return definition, {
+        "calls": [encode_call(node.id, it, JSON_VALUES).decode() for node, it in zip(nodes, calls, strict=True)],
+        "digest": digest(definition, calls, JSON_VALUES, told_of.generated),
+        "generated": sorted(told_of.generated),
     }
 
 
