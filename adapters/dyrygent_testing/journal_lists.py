@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
@@ -199,10 +199,11 @@ class ListRules(JournalBasis):
         assert journal.purge(closed_for_ms=0, limit=9) == 0
         assert len(journal.read(key)) == 2
 
-    def test_j10_namespaces_are_apart(self, journal: Journal, make_journal: object, namespace: str) -> None:
+    def test_j10_namespaces_are_apart(
+        self, journal: Journal, make_journal: Callable[[str], Journal], namespace: str
+    ) -> None:
         """Neither lists nor purges what is another's."""
-        assert callable(make_journal)
-        stranger: Journal = make_journal(namespace + "-2")
+        stranger = make_journal(namespace + "-2")
         (key,) = _created(journal, 1)
         journal.close(key, at=1, state=_SUCCESS)
 
