@@ -34,6 +34,8 @@ Adapter
     A4 revoke   Best effort; never raises for an attempt that is unknown or over.
     A5 publish  May be repeated; the same round of a workflow always brings the same outcome. A rerun that begins
                 is told as the state RUNNING, and takes back what was told before.
+    A6 waiting  Counts the messages that wait in an attempt's queue; what a worker holds does not wait. Where the
+                engine cannot tell, the attempt is left out.
 """
 
 from __future__ import annotations
@@ -236,7 +238,7 @@ class Journal(Protocol):
 
 
 class Adapter(Protocol):
-    """The port to an engine. Clauses A1 to A5."""
+    """The port to an engine. Clauses A1 to A6."""
 
     @property
     def values(self) -> ValueCodec:
@@ -253,6 +255,10 @@ class Adapter(Protocol):
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
         """Ask the engine what became of attempts (A3)."""
+        ...
+
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        """Return how many messages wait in the queue of each attempt (A6): 0 says that its own does not."""
         ...
 
     def revoke(self, submissions: Sequence[Submission]) -> None:

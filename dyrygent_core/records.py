@@ -218,12 +218,16 @@ class Page:
 
 @frozen
 class Submission:
-    """An attempt as the engine knows it: the id it runs under, what it runs, and when it was emitted."""
+    """An attempt as the engine knows it: the id it runs under, what it runs, and when it was emitted.
+
+    `queue`: the one that its call's options name, if they do.
+    """
 
     attempt: Attempt
     attempt_id: str
     target: str
     since_ms: int = 0
+    queue: str | None = None
 
 
 @frozen

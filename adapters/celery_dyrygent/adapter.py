@@ -17,6 +17,7 @@ from celery import Celery
 from celery_dyrygent.backend import look_up, store_outcome
 from celery_dyrygent.configuration import journal_of, settings_of
 from celery_dyrygent.publishing import publish, publish_one
+from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
 from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.errors import AdapterUnavailableError
@@ -78,6 +79,10 @@ class CeleryAdapter:
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
         """Read the result backend (A3)."""
         return look_up(self.app, submissions, self._values)
+
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        """Ask the broker how long the queues are (A6)."""
+        return waiting(self.app, submissions)
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Tell the workers to drop what they have not started (A4)."""

@@ -22,6 +22,8 @@ class Holders:
     living: frozenset[str]
     dead_ms: Mapping[str, int]
     now_ms: int
+    last_death_ms: int = 0
+    """When the last of the leases that are over ran out."""
 
 
 def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
@@ -36,7 +38,8 @@ def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
             continue
         for name in names:
             dead_ms[name] = max(view.expires_ms, dead_ms.get(name, 0))
-    return Holders(views, frozenset(living), dead_ms, now_ms)
+    last_death_ms = max((view.expires_ms for view in views.values() if view.expires_ms < now_ms), default=0)
+    return Holders(views, frozenset(living), dead_ms, now_ms, last_death_ms)
 
 
 def is_named(view: LeaseView, name: str) -> bool:

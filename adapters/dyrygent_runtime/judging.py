@@ -3,6 +3,7 @@
     started on a worker that died, or forgot it          lost
     started longer ago than its node's time-out          timed out
     held unstarted by a worker that died                 sent again at once; lost after the last time
+    in no queue any more, since a worker died            the same: it took the message, and died too soon to say so
     sent, and not started for too long                   sent again; lost after the last time
     to be stopped: never sent, or silent for too long    lost
     never sent for all of the grace                      sent
@@ -50,6 +51,7 @@ class Judge:
     """Judges attempts that have no outcome.
 
     `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since.
+    `vanished`: those that may have, and that no queue holds any more.
     """
 
     folded: Folded
@@ -57,6 +59,7 @@ class Judge:
     holders: Holders
     stopped: frozenset[Attempt]
     moved: frozenset[Attempt] = frozenset()
+    vanished: frozenset[Attempt] = frozenset()
 
     def why_lost(self, attempt: Attempt, mark: Marks) -> str | None:
         """Say why the attempt is gone for good, or None."""
@@ -87,6 +90,15 @@ class Judge:
         is_open = waits_ms[0] is not None and waits_ms[1] is not None and waits_ms[0] < since_ms <= waits_ms[1]
         return is_open and not self._is_held_by_the_living(attempt)
 
+    def may_have_vanished(self, attempt: Attempt, mark: Marks) -> bool:
+        """Tell whether a worker may have taken the message, and died before its lease named it."""
+        if mark.started_ms is not None or mark.sent_ms is None or attempt in self.stopped:
+            return False
+        if self._is_held_by_the_living(attempt) or self._was_held_by_the_dead(attempt, mark):
+            return False
+        is_old = self.holders.now_ms - mark.sent_ms > self.settings.grace_ms  # a living worker has named it by then
+        return is_old and self.holders.last_death_ms > mark.sent_ms
+
     def _why_worker_lost(self, attempt: Attempt, mark: Marks, started_ms: int) -> str | None:
         view = self.holders.views.get((mark.worker, mark.boot))
         if view is None:
@@ -115,6 +127,8 @@ class Judge:
         return age_ms(self.folded, attempt, self.holders.now_ms) > self.settings.grace_ms
 
     def _was_held_by_the_dead(self, attempt: Attempt, mark: Marks) -> bool:
+        if attempt in self.vanished:
+            return True
         expired_ms = self.holders.dead_ms.get(attempt_id(self.folded, attempt))
         return expired_ms is not None and expired_ms > (mark.sent_ms or 0)
 

@@ -36,6 +36,10 @@ class NoAdapter:
         """Find nothing."""
         raise AdapterUnavailableError(_WHY)
 
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        """Know nothing of queues (A6)."""
+        return {}
+
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Revoke nothing."""
         raise AdapterUnavailableError(_WHY)

@@ -174,7 +174,20 @@ def _judge(conductor: Conductor, folded: Folded, silent: Sequence[Attempt], mark
     holders = holders_of(*conductor.journal.leases())
     judge = Judge(folded, conductor.settings, holders, frozenset(folded.state.to_revoke))
     waiting = {it: marks[it] for it in silent if judge.is_overdue_or_behind(it, marks[it])}
-    return evolve(judge, moved=moved_on(conductor, folded, waiting))
+    doubtful = [it for it in silent if judge.may_have_vanished(it, marks[it])]
+    return evolve(judge, moved=moved_on(conductor, folded, waiting), vanished=_vanished(conductor, folded, doubtful))
+
+
+def _vanished(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> frozenset[Attempt]:
+    """Return those of the attempts that no queue holds any more, as far as the engine can tell."""
+    if not doubtful:
+        return frozenset()
+    try:
+        waiting = conductor.adapter.waiting(_submissions(conductor, folded, doubtful))
+    except AdapterUnavailableError as problem:
+        _LOG.warning("workflow %s: the queues cannot be asked: %s", quoted(folded.key.id), problem)
+        return frozenset()
+    return frozenset(it for it in doubtful if waiting.get(it) == 0)
 
 
 def _has_ended(findings: Mapping[Attempt, Finding], attempt: Attempt) -> bool:
@@ -192,7 +205,13 @@ def _submissions(conductor: Conductor, folded: Folded, attempts: Sequence[Attemp
     routes, numbers = conductor.routes(folded, attempts), folded.definition.graph.numbers
     emissions = [emission_of(folded, it) for it in attempts]
     return [
-        Submission(it, attempt_id(folded, it), routes[numbers[it.node]].target, 0 if at is None else at.at_ms)
+        Submission(
+            it,
+            attempt_id(folded, it),
+            routes[numbers[it.node]].target,
+            0 if at is None else at.at_ms,
+            routes[numbers[it.node]].queue,
+        )
         for it, at in zip(attempts, emissions, strict=True)
     ]
 

@@ -152,6 +152,10 @@ class LocalAdapter:
         with self._lock:
             return {it.attempt: Finding() for it in submissions if it.attempt_id in self._active | self._reserved}
 
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        """Know nothing of other processes' queues (A6); what waits here is in this one's lease."""
+        return {}
+
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Drop attempts that have not begun; a running function cannot be stopped (A4)."""
         with self._lock:

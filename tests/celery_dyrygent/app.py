@@ -144,3 +144,16 @@ def note(key: str, value: object) -> object:
     with Redis.from_url(REDIS_URL) as redis:
         redis.set(key, repr(value))
     return value
+
+
+EFFECTS = "tests:effects"
+
+
+@task()
+def step(name: str, *_: object) -> str:
+    """Leave a line when it starts and one when it ends, in the order in which Redis sees them."""
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.rpush(EFFECTS, f"start {name}")
+        time.sleep(0.1)
+        redis.rpush(EFFECTS, f"end {name}")
+    return name

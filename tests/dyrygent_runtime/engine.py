@@ -15,7 +15,7 @@ class ManualEngine:
     """An adapter whose engine is the test.
 
     `sent`: all dispatches, in order. `known`: what `lookup` finds. `refused`: targets that are refused for good.
-    `is_down`: dispatch raises. `is_deaf`: lookup does.
+    `queued`: how long the queues are. `is_down`: dispatch raises. `is_deaf`: lookup does.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class ManualEngine:
         self.takes_over = False
         self.is_down = False
         self.is_deaf = False
+        self.queued: dict[Attempt, int] = {}
         self.published: list[WorkflowOutcome] = []
         self.conductor: Conductor = None  # type: ignore[assignment]  # the fixture sets it
 
@@ -50,6 +51,9 @@ class ManualEngine:
             message = "the engine cannot be asked"
             raise AdapterUnavailableError(message)
         return {it.attempt: self.known[it.attempt] for it in submissions if it.attempt in self.known}
+
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        return {it.attempt: self.queued[it.attempt] for it in submissions if it.attempt in self.queued}
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         self.revoked += [it.attempt.node for it in submissions]

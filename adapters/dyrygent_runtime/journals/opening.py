@@ -15,7 +15,10 @@ __all__ = ["open_journal"]
 _REDIS: Final = ("redis", "rediss", "unix", "redis+socket", "redis+cluster", "rediss+cluster")
 _SQL: Final = {"sqlite": "sql", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 """Databases, each with the extra that brings its driver."""
-_SUPPORTED: Final = "memory://, redis://…, rediss://…, unix://…, redis+cluster://…, sqlite:///…, postgresql://…, mysql://… or mariadb://…"
+_SUPPORTED: Final = (
+    "memory://, redis://…, rediss://…, unix://…, redis+cluster://…, "
+    "sqlite:///…, postgresql://…, mysql://… or mariadb://…"
+)
 
 
 def open_journal(url: str, namespace: str = "dyrygent") -> Journal:
