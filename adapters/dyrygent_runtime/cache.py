@@ -6,9 +6,7 @@ the order of use alone: the folds themselves are values, which threads share as 
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -17,6 +15,7 @@ from attrs import define, field
 
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.forks import reset_after_fork
 from dyrygent_runtime.routes import Route
 
 __all__ = ["MOST_WEIGHT", "FoldCache", "weight_of"]
@@ -53,8 +52,7 @@ class FoldCache:
     def __init__(self, most_weight: int = MOST_WEIGHT) -> None:
         self._most_weight = most_weight
         self._reset()
-        reset = weakref.WeakMethod(self._reset)
-        os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        reset_after_fork(self._reset)
 
     def __len__(self) -> int:
         return len(self._kept)

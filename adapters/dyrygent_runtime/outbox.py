@@ -13,10 +13,8 @@ engine, or else has the attempt run again.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -27,6 +25,7 @@ from dyrygent_core import Attempt, Observation
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, quoted
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.forks import reset_after_fork
 
 __all__ = ["MOST_BYTES", "Outbox"]
 
@@ -60,8 +59,7 @@ class Outbox:
         self._send_limit = send_limit
         self._most_bytes = most_bytes
         self._reset()
-        reset = weakref.WeakMethod(self._reset)
-        os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        reset_after_fork(self._reset)
 
     def __len__(self) -> int:
         """Return how many turns wait."""

@@ -139,6 +139,34 @@ def test_an_attempt_held_by_a_dead_worker_is_sent_again_at_once(world: World) ->
 # Queues that lose, and queues that are long
 
 
+@pytest.mark.parametrize(("queued", "is_sent"), [(0, True), (1, False), (None, False)])
+def test_what_no_queue_holds_after_a_death_is_sent_again(world: World, queued: int | None, is_sent: bool) -> None:  # noqa: FBT001  # a case
+    """A worker may take a message and die before its lease names it: if its queue is empty, it is gone (A6)."""
+    run = world.start(one())
+    if queued is not None:
+        world.engine.queued = {Attempt("a"): queued}
+    renew(world, run)
+    world.engine.take()
+
+    wait_and_sweep(world, world.settings.lease_ms + 1)
+    wait_and_sweep(world, world.settings.grace_ms)
+
+    assert world.engine.take() == (["a"] if is_sent else [])
+    assert run.status("a") is Status.SCHEDULED
+
+
+def test_while_nobody_died_an_empty_queue_says_nothing(world: World) -> None:
+    """A living worker has just taken it, and will say so."""
+    run = world.start(one())
+    world.engine.queued = {Attempt("a"): 0}
+    world.engine.take()
+    for _ in range(3):
+        renew(world, run)
+        wait_and_sweep(world, world.settings.lease_ms - 1)
+
+    assert world.engine.take() == []
+
+
 def test_an_attempt_that_never_starts_is_sent_again_and_at_last_lost(world: World) -> None:
     """It is sent again after `resend_after`, doubling with each time, and lost after the third, if its queue moves."""
     run = beside(world, "earlier", "elsewhere")

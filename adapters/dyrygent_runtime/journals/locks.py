@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
+
+from dyrygent_runtime.forks import reset_after_fork
 
 __all__ = ["ForkGate", "ForkSafeCondition"]
 
@@ -19,8 +20,7 @@ class ForkSafeCondition:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        renew = weakref.WeakMethod(self._renew)
-        os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
+        reset_after_fork(self._renew)
 
     def __enter__(self) -> Self:
         self._condition.acquire()
