@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from attrs import frozen
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 __all__ = [
@@ -237,29 +237,34 @@ def sql_database(service: Service) -> Iterator[str]:
     any more is dropped by the next.
     """
     address = make_url(service.require())
-    server = address.set(drivername={"postgresql": "postgresql+psycopg"}.get(address.drivername, "mysql+pymysql"))
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
     name = f"{_SQL_PREFIX}{secrets.token_hex(6)}"
-    try:
-        with contextlib.ExitStack() as cleanup:
-            try:
-                connection = cleanup.enter_context(engine.connect())
-            except SQLAlchemyError as problem:
-                miss(f"{service.name} lets nobody in at {address!r}: {problem}; set {service.variable}")
-            assert _lock(connection, name), "a name that was just made up is free"
-            _drop_what_nobody_holds(connection)
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-            cleanup.callback(_drop, connection, name)
+    with contextlib.ExitStack() as cleanup:
+        try:
+            connection = cleanup.enter_context(_connected(address))
+        except SQLAlchemyError as problem:
+            miss(f"{service.name} lets nobody in at {address!r}: {problem.args[0]}; set {service.variable}")
+        assert _lock(connection, name), "a name that was just made up is free"
+        _drop_what_nobody_holds(connection)
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        cleanup.callback(_drop, connection, name, is_forced=True)
+        with _connected(address.set(database=name)):  # PostgreSQL's locks are of one database, but this all see
             yield address.set(database=name).render_as_string(hide_password=False)
-    finally:
-        engine.dispose()
+
+
+@contextlib.contextmanager
+def _connected(address: URL) -> Iterator[Connection]:
+    driver = "postgresql+psycopg" if address.get_backend_name() == "postgresql" else "mysql+pymysql"
+    engine = create_engine(address.set(drivername=driver), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
 
 
 def _drop_what_nobody_holds(connection: Connection) -> None:
     listed = "SELECT datname FROM pg_database" if _is_postgresql(connection) else "SHOW DATABASES"
     for (name,) in connection.exec_driver_sql(listed).all():
         if re.fullmatch(_SQL_PREFIX + "[0-9a-f]+", name) and _lock(connection, name):
-            _drop(connection, name)
+            with contextlib.suppress(SQLAlchemyError):  # somebody is in it, or was faster
+                _drop(connection, name)
 
 
 def _lock(connection: Connection, name: str) -> bool:
@@ -267,12 +272,12 @@ def _lock(connection: Connection, name: str) -> bool:
     if _is_postgresql(connection):
         statement = f"SELECT pg_try_advisory_lock(hashtext('{name}'))"
     else:
-        statement = f"SELECT GET_LOCK('{name}', 0) AND CONNECTION_ID() = IS_USED_LOCK('{name}')"
+        statement = f"SELECT GET_LOCK('{name}', 0)"
     return bool(connection.exec_driver_sql(statement).scalar())
 
 
-def _drop(connection: Connection, name: str) -> None:
-    force = " WITH (FORCE)" if _is_postgresql(connection) else ""
+def _drop(connection: Connection, name: str, *, is_forced: bool = False) -> None:
+    force = " WITH (FORCE)" if is_forced and _is_postgresql(connection) else ""
     connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
 
 

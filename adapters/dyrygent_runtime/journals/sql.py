@@ -62,8 +62,6 @@ _FIRST_WATCH_S: Final = 0.01
 _LONGEST_WATCH_S: Final = 0.5
 _LONGEST_HEARD_S: Final = 5.0
 """How long a waiter that would be called trusts that."""
-_MOST_DELETED: Final = 50
-"""Workflows in one transaction of `purge`."""
 
 
 class SqlJournal:
@@ -193,14 +191,13 @@ class SqlJournal:
         return self._database.read(lambda it: sql_lists.list_page(it, self._name, query, limit, place))
 
     def purge(self, *, closed_for_ms: int, limit: int) -> int:
-        """See `Journal.purge`. Some at a time, so that no lock is held for long."""
+        """See `Journal.purge`. A few at a time, so that no lock is held for long."""
         count = 0
         while count < limit:
-            most = min(_MOST_DELETED, limit - count)
-            deleted = self._database.write(partial(self._delete_closed, closed_for_ms, most))
-            count += deleted
-            if deleted < most:
+            deleted = self._database.write(partial(self._delete_closed, closed_for_ms, limit - count))
+            if not deleted:
                 break
+            count += deleted
         return count
 
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:

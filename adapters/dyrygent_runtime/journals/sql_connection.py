@@ -18,7 +18,7 @@ from attrs import define
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.exc import SQLAlchemyError
 
-from dyrygent_core import UsageError
+from dyrygent_core import DyrygentError, UsageError
 from dyrygent_runtime.journals.locks import ForkGate, ForkSafeCondition
 from dyrygent_runtime.journals.sql_addresses import Kind, address_of
 from dyrygent_runtime.journals.sql_engine import engine_of
@@ -77,7 +77,7 @@ class SqlConnection:
         """Give a connection for statements that change nothing, and are not one transaction."""
 
         def run() -> T:
-            with self._prepared().at_once.connect() as connection:
+            with _connected(self._prepared().at_once) as connection:
                 return ask(connection)
 
         return self._repeated(run)
@@ -86,7 +86,7 @@ class SqlConnection:
         """Give a connection within a transaction, and commit it. `work` may be called more than once."""
 
         def run() -> T:
-            with self._prepared().engine.connect() as connection:
+            with _connected(self._prepared().engine) as connection:
                 return self._committed(connection, work)
 
         return self._repeated(run)
@@ -100,7 +100,7 @@ class SqlConnection:
             return self.write(work)
 
         def run() -> T:
-            with self._prepared().engine.connect() as connection:
+            with _connected(self._prepared().engine) as connection:
                 connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
                 try:
                     return self._committed(connection, work)
@@ -114,7 +114,7 @@ class SqlConnection:
         """Give a connection on which each statement is a transaction of its own: on PostgreSQL only."""
 
         def run() -> T:
-            with self._prepared().at_once.connect() as connection, _end_asked_for():
+            with _connected(self._prepared().at_once) as connection, _end_asked_for():
                 return work(connection)
 
         return self._repeated(run)
@@ -196,6 +196,19 @@ class SqlConnection:
                 at_once = engine.execution_options(isolation_level="AUTOCOMMIT") if is_told else engine
                 known = self._of_process = _OfProcess(os.getpid(), engine, at_once)
             return known
+
+
+@contextmanager
+def _connected(engine: Engine) -> Generator[Connection]:
+    """Lend a connection, and throw it away if it was left in the middle of something: by a time limit, say."""
+    with engine.connect() as connection:
+        try:
+            yield connection
+        except (SQLAlchemyError, DyrygentError):
+            raise
+        except BaseException:
+            connection.invalidate()
+            raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ for each other nor get one due time both. MariaDB skips since 10.6; before that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, select, update
@@ -20,6 +21,9 @@ from dyrygent_runtime.journals.sql_times import START_MS
 __all__ = ["claim_at_once", "claim_by_steps", "delete_closed", "delete_one", "is_anything_due"]
 
 _FIRST_MARIADB_THAT_SKIPS: Final = (10, 6)
+_MOST_DELETED: Final = 50
+_MOST_ENTRIES_DELETED: Final = 100_000
+"""In one transaction, unless a single workflow has more."""
 
 
 def is_anything_due(connection: Connection, namespace: bytes) -> bool:
@@ -58,10 +62,17 @@ def delete_one(connection: Connection, namespace: bytes, key: WorkflowKey) -> No
 
 
 def delete_closed(connection: Connection, namespace: bytes, closed_for_ms: int, limit: int) -> int:
-    """Delete workflows within a transaction that were closed so long ago; tell how many."""
+    """Delete workflows within a transaction that were closed so long ago; tell how many.
+
+    At most `limit`, and fewer where they are long, so that it takes no longer than a statement may; none only if
+    there are none.
+    """
     place = (WORKFLOWS.c.namespace == namespace, WORKFLOWS.c.closed_ms <= START_MS - closed_for_ms)
-    old = select(WORKFLOWS.c.number).where(*place).order_by(WORKFLOWS.c.closed_ms).limit(limit)
-    numbers = connection.execute(_locked(connection, old)).scalars().all()
+    old = select(WORKFLOWS.c.number, WORKFLOWS.c.length).where(*place).order_by(WORKFLOWS.c.closed_ms)
+    rows = connection.execute(_locked(connection, old.limit(min(limit, _MOST_DELETED)))).all()
+    lengths = accumulate(row.length for row in rows)
+    numbers = [row.number for row, length in zip(rows, lengths, strict=True) if length <= _MOST_ENTRIES_DELETED]
+    numbers = numbers or [row.number for row in rows[:1]]
     _delete(connection, numbers)
     return len(numbers)
 

@@ -86,7 +86,6 @@ WORKFLOWS: Final = Table(
     Column("state", _letters(16), nullable=False),
     Column("closed_ms", BigInteger),
     sqlite_autoincrement=True,  # a number is never used again, so no late write can reach another workflow
-    postgresql_with={"fillfactor": 70},  # each append rewrites a row, and in its own page it costs no index
     **_IN_MYSQL,
 )
 Index("dyrygent_workflow_ids", WORKFLOWS.c.namespace, WORKFLOWS.c.id, unique=True)

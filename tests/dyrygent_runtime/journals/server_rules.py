@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import pytest
 
-from dyrygent_core import Attempt, Lost, Succeeded
+from dyrygent_core import Attempt, Lost, Succeeded, UsageError
 from dyrygent_core.errors import JournalError, JournalUnavailableError
 from dyrygent_core.ports import (
     Journal,
@@ -193,7 +195,46 @@ class ServerRules(SqlRules):
     made_heavy: ClassVar[tuple[str, ...]]
     """What to run so that one's transaction is not the one to be undone."""
 
+    def test_j9_a_call_that_is_broken_off_harms_no_other(
+        self, journal: SqlJournal, outsider: Outsider, key: WorkflowKey
+    ) -> None:
+        """An exception in the middle of it, as time limits raise, leaves no connection behind that answers wrongly."""
+
+        class BrokenOffError(Exception):
+            pass
+
+        def break_off(*_: object) -> None:
+            raise BrokenOffError
+
+        def signal_once_it_waits() -> None:
+            eventually(outsider.waiting)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        lock = f"SELECT number FROM dyrygent_workflows WHERE incarnation = '{key.incarnation}' FOR UPDATE"  # noqa: S608  # ours
+        before = signal.signal(signal.SIGUSR1, break_off)
+        try:
+            with outsider.holding(lock), ThreadPoolExecutor(1) as pool:
+                signalled = pool.submit(signal_once_it_waits)
+                with pytest.raises(BrokenOffError):
+                    add(journal, key, Lost(_A))
+                signalled.result(LIMIT_S)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+        for _ in range(3):
+            written = len(journal.read(key))
+            assert add(journal, key, Lost(_A)).first == written + 1
+
     # What a server says
+
+    def test_an_option_that_the_driver_does_not_know_is_refused(self, url: str) -> None:
+        """It is named, and nothing is waited for."""
+        journal = SqlJournal(f"{url}?nonsense=1")
+
+        with pytest.raises((UsageError, JournalError), match="nonsense") as refused:
+            journal.definition("w")
+        assert not isinstance(refused.value, JournalUnavailableError)
+        journal.dispose()
 
     @pytest.fixture
     def refusing(self, journal: Journal, outsider: Outsider) -> Iterator[Journal]:

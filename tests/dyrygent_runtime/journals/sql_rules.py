@@ -12,11 +12,11 @@ from typing import Final
 import pytest
 from attrs import evolve
 
-from dyrygent_core import Attempt, Succeeded
+from dyrygent_core import Attempt, DeadlinePassed, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalError, JournalUnavailableError, UnsupportedVersionError
-from dyrygent_core.ports import Journal, Mark, MarkKind, Seen, StoredSnapshot, WorkflowKey
+from dyrygent_core.ports import Journal, Mark, MarkKind, Query, Seen, StoredSnapshot, WorkflowKey
 from dyrygent_runtime.journals.sql import SqlJournal, Tables
-from dyrygent_testing.journal_basis import LATER_MS, new_workflow
+from dyrygent_testing.journal_basis import LATER_MS, add, new_workflow
 from tests.dyrygent_runtime.journals.process_rules import ProcessRules, append_often, forked, join
 from tests.dyrygent_runtime.journals.sql_sabotage import Outsider
 
@@ -111,6 +111,29 @@ class SqlRules(ProcessRules):
         assert journal.calls(key, [0]) == {0: long}
         assert journal.results(key, [_A]) == {_A: long}
         journal.delete(key)
+
+    def test_j10_a_purge_takes_several_transactions(self, journal: Journal) -> None:
+        """Many workflows, and long ones, are deleted some at a time, to the number that was asked for."""
+        for number in range(60):
+            key = journal.create(new_workflow(f"w{number}"), nonce="n", due_in_ms=LATER_MS).key
+            journal.close(key, at=1, state=WorkflowState.SUCCESS)
+
+        assert journal.purge(closed_for_ms=0, limit=0) == 0
+        assert journal.purge(closed_for_ms=0, limit=55) == 55
+        assert len(journal.list(Query(), limit=99).items) == 5
+        assert journal.purge(closed_for_ms=0, limit=99) == 5
+
+    def test_j10_a_long_workflow_is_purged_alone(
+        self, journal: Journal, monkeypatch: pytest.MonkeyPatch, key: WorkflowKey
+    ) -> None:
+        """However many entries it has."""
+        monkeypatch.setattr("dyrygent_runtime.journals.sql_due._MOST_ENTRIES_DELETED", 2)
+        other = journal.create(new_workflow("other"), nonce="n", due_in_ms=LATER_MS).key
+        add(journal, key, *[DeadlinePassed()] * 4)
+        for name, at in ((key, 5), (other, 1)):
+            journal.close(name, at=at, state=WorkflowState.SUCCESS)
+
+        assert journal.purge(closed_for_ms=0, limit=99) == 2
 
     # Tables
 

@@ -24,12 +24,10 @@ class Outsider:
         self.engine: Engine = create_engine(address.url, poolclass=NullPool)
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement, and commit it."""
-        with self.engine.connect() as connection:
+        """Run a statement, a transaction of its own."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             answer = connection.exec_driver_sql(statement)
-            rows = [tuple(row) for row in answer] if answer.returns_rows else []
-            connection.commit()
-            return rows
+            return [tuple(row) for row in answer] if answer.returns_rows else []
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Read all there is."""

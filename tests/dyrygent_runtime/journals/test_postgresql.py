@@ -19,6 +19,7 @@ from dyrygent_runtime.journals.sql import SqlJournal
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, at_once, eventually, new_workflow
 from tests import services
+from tests.dyrygent_runtime.journals.process_rules import forked, join
 from tests.dyrygent_runtime.journals.server_rules import ServerRules
 from tests.dyrygent_runtime.journals.sql_sabotage import Outsider, Wire
 
@@ -228,6 +229,34 @@ def test_who_waits_goes_on_when_the_listener_is_cut(journal: SqlJournal, outside
 
     assert at_once(2, wait_or_kill) == [True, True]
     assert not journal.watch(key, after=2, timeout_ms=1)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # that is the subject
+def test_j9_a_forked_process_listens_for_itself(
+    postgresql_url: str, journal: SqlJournal, outsider: Outsider, key: WorkflowKey
+) -> None:
+    """A child of a process that listens hears what it waits for, and what it closes is its own."""
+    other = SqlJournal(postgresql_url, journal.namespace)
+
+    def child() -> None:
+        eventually(lambda: _listening(outsider) == [])  # the parent's has gone, or this would tell nothing
+        assert not journal.watch(key, after=2, timeout_ms=200)
+        assert len(_listening(outsider)) == 1
+        journal.dispose()
+        assert not journal.watch(key, after=2, timeout_ms=1)
+        journal.dispose()
+
+    def wait_or_fork(number: int) -> bool:
+        if not number:
+            return journal.watch(key, after=1, timeout_ms=int(LIMIT_S * 1000))
+        eventually(partial(_listening, outsider))
+        pid = forked(child)
+        add(other, key, Lost(_A))
+        journal.dispose()  # the parent's
+        return join([pid]) == [0]
+
+    assert at_once(2, wait_or_fork) == [True, True]
+    other.dispose()
 
 
 def test_nobody_listens_for_nobody(

@@ -77,7 +77,7 @@ CREATE TABLE dyrygent_workflows (
     length INTEGER NOT NULL,
     due_ms BIGINT
 );
-INSERT INTO "dyrygent_workflows" VALUES(1,X'6E',X'6F70656E','1','d',1795886378612,2,1795886978612);
+INSERT INTO "dyrygent_workflows" VALUES(1,X'6E',X'6F70656E','1','d',1795886378612,2,4102444800000);
 INSERT INTO "dyrygent_workflows" VALUES(2,X'6E',X'636C6F736564','1','d',1795886378663,2,NULL);
 CREATE INDEX dyrygent_workflow_due ON dyrygent_workflows (namespace, due_ms);
 CREATE UNIQUE INDEX dyrygent_workflow_ids ON dyrygent_workflows (namespace, id);
