@@ -8,7 +8,7 @@ from celery import Celery
 from kombu import serialization
 from kombu.exceptions import KombuError
 
-from dyrygent_core.errors import EncodingError
+from dyrygent_core.errors import EncodingError, UnsupportedVersionError
 
 __all__ = ["KombuValues"]
 
@@ -30,7 +30,11 @@ class KombuValues:
         return data.encode() if isinstance(data, str) else bytes(data)
 
     def decode(self, data: bytes) -> Any:
-        """Read a value back. What is read is our own writing, so exactly the app's serialiser is accepted."""
+        """Read a value back; raises `UnsupportedVersionError` for what the app's serialiser did not write."""
         name = self._app.conf.result_serializer
         content_type, encoding, _ = serialization.dumps(None, serializer=name)
-        return serialization.loads(data, content_type, encoding, accept={content_type})
+        try:
+            return serialization.loads(data, content_type, encoding, accept={content_type})
+        except (KombuError, TypeError, ValueError, RecursionError) as problem:
+            message = f"this was not written by the serializer {name!r}, or not whole: {problem}"
+            raise UnsupportedVersionError(message) from problem

@@ -245,8 +245,8 @@ class Conductor:
     def _finish(self, folded: Folded, fresh: Mapping[Attempt, bytes], *, is_new: bool) -> bool:
         if is_new:
             self.reach(FaultPoint.BEFORE_PUBLISH)
-            outcome = outcome_of(self.journal, self.adapter.values, folded, fresh)
             try:
+                outcome = outcome_of(self.journal, self.adapter.values, folded, fresh)
                 self.adapter.publish(outcome)
             except AdapterUnavailableError as problem:
                 _LOG.warning("workflow %s: its end is not published yet: %s", quoted(folded.key.id), problem)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from dyrygent_core import Attempt, DyrygentError, Failure, Status, WorkflowState
 from dyrygent_core.codec import decode_call
-from dyrygent_core.errors import UpstreamFailedError
+from dyrygent_core.errors import UnsupportedVersionError, UpstreamFailedError
 from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, attempt_id, end_of
@@ -85,7 +85,13 @@ def _value(
 
 
 def submission_of(journal: Journal, values: ValueCodec, folded: Folded, attempt: Attempt) -> Submission:
-    """Give an attempt that is over as the engine knows it; when it was emitted is not asked for."""
+    """Give an attempt that is over as the engine knows it; when it was emitted is not asked for.
+
+    One whose call cannot be read was never sent, and has no target.
+    """
     number = folded.definition.graph.number(attempt.node)
-    call = decode_call(journal.calls(folded.key, [number])[number], values)
-    return Submission(attempt, attempt_id(folded, attempt), call.target)
+    try:
+        target = decode_call(journal.calls(folded.key, [number])[number], values).target
+    except UnsupportedVersionError:
+        target = ""
+    return Submission(attempt, attempt_id(folded, attempt), target)

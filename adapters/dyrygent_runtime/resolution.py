@@ -33,18 +33,23 @@ def resolved_calls(
     attempts: Sequence[Attempt],
     fresh: Mapping[Attempt, bytes],
 ) -> tuple[dict[Attempt, Call], list[Refusal]]:
-    """Give the calls of attempts ready to be sent, and refusals for those whose references cannot be resolved.
+    """Give the calls of attempts ready to be sent, and refusals for those that cannot be read or resolved.
 
     `fresh`: results that this process has just appended, so need not be read.
     """
     graph = folded.definition.graph
     numbers = [graph.number(attempt.node) for attempt in attempts]
     stored = journal.calls(folded.key, sorted(set(numbers)))
-    calls = {attempt: decode_call(stored[number], values) for attempt, number in zip(attempts, numbers, strict=True)}
+    calls: dict[Attempt, Call] = {}
+    refusals: list[Refusal] = []
+    for attempt, number in zip(attempts, numbers, strict=True):
+        try:
+            calls[attempt] = decode_call(stored[number], values)
+        except DyrygentError as problem:
+            refusals.append(Refusal(attempt, failure_of(problem)))
     results = Results(journal, values, folded, fresh)
     results.read((attempt, reference.node) for attempt, call in calls.items() for reference in call.inputs.references)
     ready: dict[Attempt, Call] = {}
-    refusals: list[Refusal] = []
     for attempt, call in calls.items():
         try:
             value = resolve(call.inputs.value, call.inputs.references, results.seen_by(attempt))

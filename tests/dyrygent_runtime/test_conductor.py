@@ -5,8 +5,11 @@ from __future__ import annotations
 from dyrygent_core import (
     Attempt,
     CancelRequested,
+    Definition,
     Failed,
     Failure,
+    Graph,
+    Node,
     RetryPolicy,
     Status,
     Succeeded,
@@ -14,8 +17,8 @@ from dyrygent_core import (
     WorkflowState,
     call,
 )
-from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.ports import Refusal
+from dyrygent_core.codec import JSON_VALUES, encode_call, encode_definition
+from dyrygent_core.ports import NewWorkflow, Refusal, WorkflowKey
 from tests.dyrygent_runtime.conftest import World
 from tests.dyrygent_runtime.shapes import chain, fan
 
@@ -239,3 +242,18 @@ def test_late_outcomes_of_a_finished_workflow_publish_nothing_again(world: World
     assert run.workflow_state is WorkflowState.SUCCESS
     world.clock.advance(10 * world.settings.sweep_interval_ms)
     assert world.sweep() == 0
+
+
+def test_a_call_that_cannot_be_read_fails_its_node(world: World) -> None:
+    """What another serialiser wrote is refused like what the engine never takes, so nothing waits for it for ever."""
+    definition = encode_definition(Definition(Graph([Node("a"), Node("b", ["a"])])))
+    readable = encode_call("a", call("a"), JSON_VALUES)
+    new = NewWorkflow(WorkflowKey("w", "1"), "digest", definition, (readable, b"\x80\x05K\x01."))
+    world.journal.create(new, nonce="n", due_in_ms=1)
+
+    world.conductor.turn(new.key, [Succeeded(Attempt("a"))])
+
+    state = world.conductor.refresh(new.key).state
+    assert (state.status("b"), state.workflow_state) == (Status.FAILED, WorkflowState.FAILURE)
+    assert world.engine.published[0].failure is not None
+    assert world.engine.published[0].failure.type == "UnsupportedVersionError"

@@ -15,7 +15,7 @@ from dyrygent_core import State, WorkflowState, advance
 from dyrygent_core.codec import decode_definition
 from dyrygent_core.ports import Journal, Query
 from dyrygent_runtime.journals import open_journal
-from tests.dyrygent_runtime.racing import NODES, Queues, race
+from tests.dyrygent_runtime.journals.racing import NODES, Queues, race
 
 PROCESSES: Final = 10
 WORKFLOWS: Final = 200
