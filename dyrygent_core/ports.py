@@ -111,7 +111,7 @@ class ValueCodec(Protocol):
         ...
 
     def decode(self, data: bytes) -> Any:  # a payload
-        """Read a value back."""
+        """Read a value back; raises `UnsupportedVersionError` for what this codec did not write."""
         ...
 
 

@@ -37,6 +37,7 @@ def rerun(step: Step, request: RerunRequested) -> bool:
     for node in step.graph.finalizers:
         step.cells.write(node, 0)
         step.tries = step.tries.put(node, Tries(step.tries.get(node, FIRST_TRY).number + 1))
+        step.sizes = step.sizes.drop(node)
         step.choose(node, None)
     for node in repeated:
         _decide_again(step, node, repeated)

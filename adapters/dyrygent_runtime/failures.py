@@ -15,7 +15,7 @@ _LONGEST_MESSAGE: Final = 10_000
 def failure_of(problem: BaseException) -> Failure:
     """Tell an exception in text. Its arguments are kept where they are plain values and short."""
     kind = type(problem)
-    return failure_told(kind.__name__, _text(problem), kind.__module__, problem.args)
+    return failure_told(kind.__name__, _text(problem), str(kind.__module__ or ""), problem.args)
 
 
 def failure_told(kind: str, message: str, module: str, args: tuple[Any, ...]) -> Failure:
