@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from dyrygent_core import Attempt, Status, Succeeded
+from dyrygent_core import Attempt, RerunRequested, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import UnsupportedVersionError
 from dyrygent_core.ports import StoredWorkflow
@@ -74,19 +74,35 @@ def test_an_append_that_was_only_late_emits_nothing_twice(world: World, *, is_cl
     assert world.engine.take() == ["c"]
 
 
-def test_of_two_copies_the_first_value_stays(world: World) -> None:
-    """An outcome that comes again with another value is not passed on, not even by the turn that brings it."""
-    workflow = chain("a", "b")
+def test_of_two_outcomes_the_first_value_is_passed_on(world: World) -> None:
+    """P5: what a late outcome brings goes nowhere, not even from the turn that brings it."""
+    workflow = Workflow()
+    one, two = (workflow.add(call("part"), id=node) for node in ("one", "two"))
+    workflow.add(call("join", [one.result, two.result]), id="join")
     run = world.start(workflow)
-    world.engine.is_down = True
-    world.succeed(run, "a", value="first")
-    world.engine.is_down = False
+    world.succeed(run, "one", value="first")
+    world.engine.take()
 
-    late = {Attempt("a"): JSON_VALUES.encode("second"), Attempt("b"): JSON_VALUES.encode("of b")}
-    world.conductor.turn(run.key, [Succeeded(Attempt("a")), Succeeded(Attempt("b"))], results=late)
+    results = {Attempt("one"): JSON_VALUES.encode("second"), Attempt("two"): JSON_VALUES.encode("of two")}
+    world.conductor.turn(run.key, [Succeeded(Attempt("one")), Succeeded(Attempt("two"))], results=results)
 
-    assert run.result("a") == "first"
-    assert world.engine.published[-1].value == "of b"
+    (sent,) = world.engine.sent
+    assert sent.call.inputs.value["args"] == [["first", "of two"]]
+
+
+def test_a_rerun_that_is_found_after_its_end_takes_nothing_back(world: World) -> None:
+    """Whoever learns late that its rerun was recorded leaves the end alone that the engine was told since."""
+    run = world.start(chain("a"))
+    world.fail(run, "a")
+    began_ms = world.clock.monotonic_ms()
+    seen = world.conductor.refresh(run.key).seen
+    world.journal.append(run.key, [RerunRequested()], seen=seen, nonce="mine")
+    world.process().turn(run.key, [Succeeded(Attempt("a", 0, 2))], results={Attempt("a", 0, 2): b"1"})
+
+    world.conductor.turn(run.key, [RerunRequested()], nonce="mine", tried_ms=began_ms)
+
+    assert [it.state for it in world.engine.published] == [WorkflowState.FAILURE, WorkflowState.SUCCESS]
+    assert not world.journal.definition(run.id).is_open
 
 
 def test_a_divergent_cache_is_dropped(world: World) -> None:
