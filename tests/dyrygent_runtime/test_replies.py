@@ -8,13 +8,13 @@ from attrs import evolve
 from dyrygent_core import Attempt, RerunRequested, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import UnsupportedVersionError
-from dyrygent_core.ports import StoredWorkflow
+from dyrygent_core.ports import Seen, StoredWorkflow
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.faults import nothing
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.conftest import World
 from tests.dyrygent_runtime.losing import LosingJournal
-from tests.dyrygent_runtime.shapes import chain
+from tests.dyrygent_runtime.shapes import chain, fan
 
 
 def losing(world: World) -> LosingJournal:
@@ -105,8 +105,8 @@ def test_a_rerun_that_is_found_after_its_end_takes_nothing_back(world: World) ->
     assert not world.journal.definition(run.id).is_open
 
 
-def test_a_divergent_cache_is_dropped(world: World) -> None:
-    """A process whose last entry is not the journal's reads anew, and still owns what it appends."""
+def test_a_workflow_created_again_is_another(world: World) -> None:
+    """Of another incarnation a process knows nothing: it reads all of it, and owns what it appends."""
     run = world.start(chain("a", "b"), id="same")
     stale = world.process()
     stale.refresh(run.key)
@@ -118,6 +118,40 @@ def test_a_divergent_cache_is_dropped(world: World) -> None:
 
     assert folded.seen.position == 2
     assert world.engine.take() == ["b"]
+
+
+def test_a_journal_that_lost_its_end_wins_over_a_newer_cache(world: World) -> None:
+    """A store that forgot what it held last is the truth: who knew more drops it, and still owns what it appends."""
+    run = world.start(fan(3))
+    knowing, asking = world.process(), world.process()
+    knowing.turn(run.key, [Succeeded(Attempt("root"))])
+    knowing.turn(run.key, [Succeeded(Attempt("leaf-0"))])
+    asking.refresh(run.key)
+    del world.journal._records[run.id].lines[1:]
+    world.process().turn(run.key, [Succeeded(Attempt("root"))])
+    world.process().turn(run.key, [Succeeded(Attempt("leaf-1"))])
+    world.engine.take()
+
+    folded = knowing.turn(run.key, [Succeeded(Attempt("leaf-2"))])
+
+    assert folded.seen.position == 4
+    assert folded.state.status("leaf-0") is Status.SCHEDULED
+    assert asking.refresh(run.key).state == folded.state == world.process().refresh(run.key).state
+
+
+def test_a_nonce_that_is_found_in_a_journal_that_lost_its_end_is_folded_anew(world: World) -> None:
+    """Whoever looks whether its append was written folds what is there, not what it knew."""
+    run = world.start(fan(2))
+    knowing = world.process()
+    knowing.turn(run.key, [Succeeded(Attempt("root"))])
+    del world.journal._records[run.id].lines[1:]
+    for nonce, node in (("other", "root"), ("mine", "leaf-0")):
+        world.journal.append(run.key, [Succeeded(Attempt(node))], seen=Seen(), nonce=nonce)
+
+    folded = knowing.turn(run.key, [Succeeded(Attempt("leaf-0"))], nonce="mine", tried_ms=world.clock.monotonic_ms())
+
+    assert folded.seen.position == 3
+    assert folded.state == world.process().refresh(run.key).state
 
 
 # What a process of another release makes of it
