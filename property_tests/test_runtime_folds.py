@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Definition, Graph, Observation
+from dyrygent_core import Attempt, Definition, Graph, Observation, Status, WorkflowState
 from dyrygent_core.ports import Entry, WorkflowKey
 from dyrygent_runtime.fold import Folded, attempt_id, emission_of, end_of, fold, sent_from
+from dyrygent_runtime.listeners import NodeChanged, TurnTaken, WorkflowChanged, notifications
 from dyrygent_runtime.log import slot_of, text_of
 from dyrygent_runtime.snapshots import read_snapshot, snapshot_of
 from property_tests.running import observed_graphs
@@ -114,3 +116,26 @@ def test_what_was_handed_over_is_what_is_left_of_it(observed: Observed, data: st
     assert sent_from(now, at, offset) == [it for it in step.emitted[offset:] if it in wanted]
     for attempt in step.emitted:
         assert attempt not in wanted or end_of(now, attempt) is None
+
+
+@given(observed_graphs())
+def test_what_listeners_are_told_is_what_has_become_of_everything(observed: Observed) -> None:
+    """Whoever hears all notifications knows every node's status and the whole's state, and hears no change twice."""
+    graph, history = observed
+    folded, steps = fold(initial(graph), [evolve(entry, nonce=MINE) for entry in entries_of(history)], MINE)
+    statuses = dict.fromkeys(graph.numbers, Status.WAITING)
+    attempts: set[tuple[str, Attempt | None]] = set()
+    whole = WorkflowState.INITIAL
+    for it in notifications(folded, steps):
+        match it:
+            case NodeChanged(node=node, status=status, attempt=attempt):
+                assert statuses[node] is not status or (node, attempt) not in attempts
+                statuses[node] = status
+                attempts.add((node, attempt))
+            case WorkflowChanged(state=whole):
+                pass
+            case TurnTaken():
+                assert it.emitted == tuple(attempt for step in steps for attempt in step.emitted)
+
+    assert statuses == dict(folded.state.statuses)
+    assert whole is folded.state.workflow_state

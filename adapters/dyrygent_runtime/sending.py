@@ -76,8 +76,6 @@ class Sender:
         self, folded: Folded, chunk: Sequence[Attempt], until_ms: int, fresh: Mapping[Attempt, bytes]
     ) -> list[Refusal] | None:
         """Send one chunk and mark it; None if it is too late to."""
-        if self._clock.monotonic_ms() > until_ms:
-            return None
         batch, refusals = self._batch(folded, chunk, fresh)
         self._reach(FaultPoint.BEFORE_SEND)
         if self._clock.monotonic_ms() > until_ms:  # reading may take long, and a process may be stopped anywhere

@@ -15,44 +15,81 @@ if TYPE_CHECKING:
     from dyrygent_testing.journal_suite import JournalSuite
     from dyrygent_testing.machine import WorkflowMachine
     from dyrygent_testing.model import Model, final_statuses
+    from dyrygent_testing.simulation import (
+        Fault,
+        FaultKind,
+        Faults,
+        Trace,
+        Violation,
+        Workers,
+        check_invariants,
+        kinds_at,
+        simulate,
+        violations_in,
+    )
+    from dyrygent_testing.simulation.strategies import faults, timed_requests
     from dyrygent_testing.strategies import graphs, joins, node_ids, payloads, policies
     from dyrygent_testing.workflow_strategies import workflows
 
 __all__ = [
+    "Fault",
+    "FaultKind",
+    "Faults",
     "JournalMachine",
     "JournalSuite",
     "Model",
+    "Trace",
+    "Violation",
+    "Workers",
     "WorkflowMachine",
     "check_agreement",
+    "check_invariants",
     "failures",
+    "faults",
     "final_statuses",
     "graphs",
     "histories",
     "joins",
+    "kinds_at",
     "node_ids",
     "observations",
     "outcomes_for",
     "payloads",
     "policies",
+    "simulate",
+    "timed_requests",
+    "violations_in",
     "workflows",
 ]
 
 _HOMES: Final = {
+    "Fault": "simulation",
+    "Faults": "simulation",
     "JournalMachine": "journal_machine",
     "JournalSuite": "journal_suite",
+    "FaultKind": "simulation",
     "Model": "model",
+    "Trace": "simulation",
+    "Violation": "simulation",
+    "Workers": "simulation",
     "WorkflowMachine": "machine",
     "check_agreement": "agreement",
+    "check_invariants": "simulation",
     "failures": "history_strategies",
+    "faults": "simulation.strategies",
     "final_statuses": "model",
     "graphs": "strategies",
     "histories": "history_strategies",
     "joins": "strategies",
+    "kinds_at": "simulation",
     "node_ids": "strategies",
     "observations": "history_strategies",
     "outcomes_for": "history_strategies",
     "payloads": "strategies",
     "policies": "strategies",
+    "timed_requests": "simulation.strategies",
+    "simulate": "simulation",
+    "violations_in": "simulation",
     "workflows": "workflow_strategies",
 }
 

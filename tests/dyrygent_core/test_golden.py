@@ -121,7 +121,8 @@ PAYLOADS: Final = {"args", "kwargs", "options", "output"}
 
 def test_every_field_that_is_documented_is_in_a_golden_file() -> None:
     """What a reader is told of, an example shows; and no example has a field of which nothing is told."""
-    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
+    of_the_core = DOCUMENT.read_text().partition("\n### As journals keep them\n")[0]
+    rows = [line for line in of_the_core.splitlines() if line.startswith("|")]
     documented = set(re.findall(r"`([a-z_]+)`", "".join(rows)))
 
     assert documented - _written() == set()

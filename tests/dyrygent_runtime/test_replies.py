@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from dyrygent_core import Attempt, Status, Succeeded
+from dyrygent_core import Attempt, RerunRequested, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import UnsupportedVersionError
-from dyrygent_core.ports import StoredWorkflow
+from dyrygent_core.ports import Seen, StoredWorkflow
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.faults import nothing
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.conftest import World
 from tests.dyrygent_runtime.losing import LosingJournal
-from tests.dyrygent_runtime.shapes import chain
+from tests.dyrygent_runtime.shapes import chain, fan
 
 
 def losing(world: World) -> LosingJournal:
@@ -74,23 +74,39 @@ def test_an_append_that_was_only_late_emits_nothing_twice(world: World, *, is_cl
     assert world.engine.take() == ["c"]
 
 
-def test_of_two_copies_the_first_value_stays(world: World) -> None:
-    """An outcome that comes again with another value is not passed on, not even by the turn that brings it."""
-    workflow = chain("a", "b")
+def test_of_two_outcomes_the_first_value_is_passed_on(world: World) -> None:
+    """P5: what a late outcome brings goes nowhere, not even from the turn that brings it."""
+    workflow = Workflow()
+    one, two = (workflow.add(call("part"), id=node) for node in ("one", "two"))
+    workflow.add(call("join", [one.result, two.result]), id="join")
     run = world.start(workflow)
-    world.engine.is_down = True
-    world.succeed(run, "a", value="first")
-    world.engine.is_down = False
+    world.succeed(run, "one", value="first")
+    world.engine.take()
 
-    late = {Attempt("a"): JSON_VALUES.encode("second"), Attempt("b"): JSON_VALUES.encode("of b")}
-    world.conductor.turn(run.key, [Succeeded(Attempt("a")), Succeeded(Attempt("b"))], results=late)
+    results = {Attempt("one"): JSON_VALUES.encode("second"), Attempt("two"): JSON_VALUES.encode("of two")}
+    world.conductor.turn(run.key, [Succeeded(Attempt("one")), Succeeded(Attempt("two"))], results=results)
 
-    assert run.result("a") == "first"
-    assert world.engine.published[-1].value == "of b"
+    (sent,) = world.engine.sent
+    assert sent.call.inputs.value["args"] == [["first", "of two"]]
 
 
-def test_a_divergent_cache_is_dropped(world: World) -> None:
-    """A process whose last entry is not the journal's reads anew, and still owns what it appends."""
+def test_a_rerun_that_is_found_after_its_end_takes_nothing_back(world: World) -> None:
+    """Whoever learns late that its rerun was recorded leaves the end alone that the engine was told since."""
+    run = world.start(chain("a"))
+    world.fail(run, "a")
+    began_ms = world.clock.monotonic_ms()
+    seen = world.conductor.refresh(run.key).seen
+    world.journal.append(run.key, [RerunRequested()], seen=seen, nonce="mine")
+    world.process().turn(run.key, [Succeeded(Attempt("a", 0, 2))], results={Attempt("a", 0, 2): b"1"})
+
+    world.conductor.turn(run.key, [RerunRequested()], nonce="mine", tried_ms=began_ms)
+
+    assert [it.state for it in world.engine.published] == [WorkflowState.FAILURE, WorkflowState.SUCCESS]
+    assert not world.journal.definition(run.id).is_open
+
+
+def test_a_workflow_created_again_is_another(world: World) -> None:
+    """Of another incarnation a process knows nothing: it reads all of it, and owns what it appends."""
     run = world.start(chain("a", "b"), id="same")
     stale = world.process()
     stale.refresh(run.key)
@@ -102,6 +118,40 @@ def test_a_divergent_cache_is_dropped(world: World) -> None:
 
     assert folded.seen.position == 2
     assert world.engine.take() == ["b"]
+
+
+def test_a_journal_that_lost_its_end_wins_over_a_newer_cache(world: World) -> None:
+    """A store that forgot what it held last is the truth: who knew more drops it, and still owns what it appends."""
+    run = world.start(fan(3))
+    knowing, asking = world.process(), world.process()
+    knowing.turn(run.key, [Succeeded(Attempt("root"))])
+    knowing.turn(run.key, [Succeeded(Attempt("leaf-0"))])
+    asking.refresh(run.key)
+    del world.journal._records[run.id].lines[1:]
+    world.process().turn(run.key, [Succeeded(Attempt("root"))])
+    world.process().turn(run.key, [Succeeded(Attempt("leaf-1"))])
+    world.engine.take()
+
+    folded = knowing.turn(run.key, [Succeeded(Attempt("leaf-2"))])
+
+    assert folded.seen.position == 4
+    assert folded.state.status("leaf-0") is Status.SCHEDULED
+    assert asking.refresh(run.key).state == folded.state == world.process().refresh(run.key).state
+
+
+def test_a_nonce_that_is_found_in_a_journal_that_lost_its_end_is_folded_anew(world: World) -> None:
+    """Whoever looks whether its append was written folds what is there, not what it knew."""
+    run = world.start(fan(2))
+    knowing = world.process()
+    knowing.turn(run.key, [Succeeded(Attempt("root"))])
+    del world.journal._records[run.id].lines[1:]
+    for nonce, node in (("other", "root"), ("mine", "leaf-0")):
+        world.journal.append(run.key, [Succeeded(Attempt(node))], seen=Seen(), nonce=nonce)
+
+    folded = knowing.turn(run.key, [Succeeded(Attempt("leaf-0"))], nonce="mine", tried_ms=world.clock.monotonic_ms())
+
+    assert folded.seen.position == 3
+    assert folded.state == world.process().refresh(run.key).state
 
 
 # What a process of another release makes of it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from typing import Any, assert_never, assert_type
 
 from dyrygent_core import (
     Attempt,
@@ -26,7 +26,20 @@ from dyrygent_core import (
     call,
 )
 from dyrygent_core.ports import Entry, Journal, Listed, Page
-from dyrygent_runtime import OnConflict, OnUnfinished, Run, page_of_runs, purge, runs, start
+from dyrygent_runtime import (
+    Listener,
+    NodeChanged,
+    Notification,
+    OnConflict,
+    OnUnfinished,
+    Run,
+    TurnTaken,
+    WorkflowChanged,
+    page_of_runs,
+    purge,
+    runs,
+    start,
+)
 from dyrygent_runtime.journals import MemoryJournal, open_journal
 from local_dyrygent import LocalAdapter
 
@@ -109,6 +122,27 @@ def listing(journal: Journal) -> None:
     assert_type(page, Page)
     page_of_runs(journal, after=page.following, states=["RUNNING"])
     assert_type(purge(journal, closed_for=timedelta(days=30)), int)
+
+
+def listening(adapter: LocalAdapter) -> None:
+    heard: list[Notification] = []
+    adapter.conductor.listeners.add(heard.append)
+    adapter.conductor.listeners.add(listener)
+    assert_type(adapter.conductor.listeners.failures, tuple[tuple[Listener, int], ...])
+
+
+def listener(notification: Notification) -> None:
+    match notification:
+        case NodeChanged():
+            assert_type(notification.status, Status)
+            assert_type(notification.attempt, Attempt | None)
+        case WorkflowChanged():
+            assert_type(notification.state, WorkflowState)
+        case TurnTaken():
+            assert_type(notification.state, State)
+            assert_type(notification.emitted, tuple[Attempt, ...])
+        case _:
+            assert_never(notification)
 
 
 def journals() -> tuple[Journal, Journal]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Integer, LargeBinary, Row, Text, bindparam, select, text
+from sqlalchemy import Boolean, Connection, Integer, LargeBinary, Row, Text, TextClause, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from dyrygent_core.errors import UnknownWorkflowError
@@ -31,28 +31,40 @@ _BYTES: Final = LargeBinary()
 _KEY: Final = "namespace = :namespace AND id = :id AND incarnation = :incarnation"
 _KEY_TYPES: Final = (bindparam("namespace", type_=_BYTES), bindparam("id", type_=_BYTES))
 
-_APPEND: Final = text(
-    f"""
+_APPEND: Final = """
     WITH head AS (
         UPDATE dyrygent_workflows
-        SET length = length + :count, due_ms = coalesce(due_ms, {NOW_MS_IN_POSTGRESQL}), state = 'RUNNING',
-            closed_ms = NULL
-        WHERE {_KEY}
-        RETURNING number, length - :count AS before, {NOW_MS_IN_POSTGRESQL} AS now_ms, pg_notify(:channel, '')
+        SET length = length + :count, due_ms = coalesce(due_ms, {now}), state = 'RUNNING', closed_ms = NULL
+        WHERE {key}
+        RETURNING number, length - :count AS before, {now} AS now_ms, pg_notify(:channel, '')
     ), own AS (
         INSERT INTO dyrygent_entries (workflow, position, nonce, at_ms, observation)
         SELECT head.number, head.before + line.place, :nonce, head.now_ms, line.observation
         FROM head, unnest(CAST(:lines AS TEXT[])) WITH ORDINALITY AS line (observation, place)
     ), kept AS (
         INSERT INTO dyrygent_results (workflow, attempt, value)
-        SELECT head.number, result.attempt, result.value
-        FROM head, unnest(CAST(:attempts AS BYTEA[]), CAST(:values AS BYTEA[])) AS result (attempt, value)
+        SELECT head.number, result.attempt, result.value FROM head, {results} AS result (attempt, value)
         ON CONFLICT DO NOTHING
     )
     SELECT head.number, head.before, head.now_ms, entry.position, entry.nonce, entry.at_ms, entry.observation
     FROM head LEFT JOIN dyrygent_entries AS entry ON entry.workflow = head.number AND entry.position >= :seen
     ORDER BY entry.position
-    """  # noqa: S608  # our own constants
+    """
+_APPEND_ONE: Final = text(
+    _APPEND.format(
+        now=NOW_MS_IN_POSTGRESQL, key=_KEY, results="(VALUES (CAST(:attempt AS BYTEA), CAST(:value AS BYTEA)))"
+    )
+).bindparams(
+    *_KEY_TYPES,
+    bindparam("lines", type_=ARRAY(Text)),
+    bindparam("attempt", type_=_BYTES),
+    bindparam("value", type_=_BYTES),
+)
+"""For one result, which may be long: psycopg writes arrays as text, and takes six times as long for them."""
+_APPEND_ANY: Final = text(
+    _APPEND.format(
+        now=NOW_MS_IN_POSTGRESQL, key=_KEY, results="unnest(CAST(:attempts AS BYTEA[]), CAST(:values AS BYTEA[]))"
+    )
 ).bindparams(
     *_KEY_TYPES,
     bindparam("lines", type_=ARRAY(Text)),
@@ -63,17 +75,7 @@ _APPEND: Final = text(
 
 def append_at_once(connection: Connection, channel: str, batch: Batch) -> Appended:
     """Append in one round trip, or two if it had to wait for another append; raises `UnknownWorkflowError`."""
-    values = {
-        **_named(batch.namespace, batch.key),
-        "channel": channel,
-        "count": len(batch.lines),
-        "nonce": batch.nonce,
-        "lines": list(batch.lines),
-        "attempts": list(batch.results),
-        "values": list(batch.results.values()),
-        "seen": max(batch.seen.position, 1),
-    }
-    rows = connection.execute(_APPEND, values).all()
+    rows = connection.execute(*_append(channel, batch)).all()
     if not rows:
         raise UnknownWorkflowError(batch.key.id)
     number, before, now_ms = rows[0].number, rows[0].before, rows[0].now_ms
@@ -85,6 +87,21 @@ def append_at_once(connection: Connection, channel: str, batch: Batch) -> Append
             raise UnknownWorkflowError(batch.key.id)  # deleted since
     missed = missed_of(written, before, batch.seen)
     return Appended(before + 1, now_ms, missed or (), has_diverged=missed is None)
+
+
+def _append(channel: str, batch: Batch) -> tuple[TextClause, dict[str, Any]]:
+    values = {
+        **_named(batch.namespace, batch.key),
+        "channel": channel,
+        "count": len(batch.lines),
+        "nonce": batch.nonce,
+        "lines": list(batch.lines),
+        "seen": max(batch.seen.position, 1),
+    }
+    if len(batch.results) == 1:
+        ((attempt, value),) = batch.results.items()
+        return _APPEND_ONE, {**values, "attempt": attempt, "value": value}
+    return _APPEND_ANY, {**values, "attempts": list(batch.results), "values": list(batch.results.values())}
 
 
 def _entries_between(connection: Connection, number: int, after: int, to: int) -> Sequence[Row[*tuple[Any, ...]]]:

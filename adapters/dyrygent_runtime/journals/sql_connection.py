@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, TypeVar
 
@@ -42,6 +42,11 @@ _inherited: list[Engine] = []
 to the server on the parent's connection, and SQLite forbids a forked process even to close what its parent opened."""
 
 
+_FULL: Final = ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")
+_RELAXED: Final = ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")
+"""How a transaction begins on SQLite, which is told each time what it is to wait for at its end."""
+
+
 @define
 class _OfProcess:
     """What one process has open."""
@@ -51,6 +56,28 @@ class _OfProcess:
     at_once: Engine
     """The same connections, each statement a transaction of its own, where the database needs to be told so."""
     is_prepared: bool = False
+    is_disposed: bool = False
+
+    @contextmanager
+    def lend(self, engine: Engine) -> Generator[Connection]:
+        """Lend a connection; throw it away if it was left in the middle of something: by a time limit, say."""
+        try:
+            with engine.connect() as connection:
+                try:
+                    yield connection
+                except (SQLAlchemyError, DyrygentError):
+                    raise
+                except BaseException:
+                    connection.invalidate()
+                    raise
+        finally:
+            if self.is_disposed:
+                self.dispose()
+
+    def dispose(self) -> None:
+        """Close what is not in use."""
+        self.is_disposed = True
+        self.engine.pool.dispose()
 
 
 class SqlConnection:
@@ -77,44 +104,29 @@ class SqlConnection:
         """Give a connection for statements that change nothing, and are not one transaction."""
 
         def run() -> T:
-            with _connected(self._prepared().at_once) as connection:
+            known = self._prepared()
+            with known.lend(known.at_once) as connection:
                 return ask(connection)
 
         return self._repeated(run)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Give a connection within a transaction, and commit it. `work` may be called more than once."""
-
-        def run() -> T:
-            with _connected(self._prepared().engine) as connection:
-                return self._committed(connection, work)
-
-        return self._repeated(run)
+        return self._repeated(lambda: self._committed(work, _FULL))
 
     def hint(self, work: Callable[[Connection], T]) -> T:
         """Do as `write` does, with less durability on SQLite: a crash of the machine, not of a process, may lose it.
 
         PostgreSQL's statements say that themselves, for its setting would be a round trip. MySQL has none.
         """
-        if self.kind is not Kind.SQLITE:
-            return self.write(work)
-
-        def run() -> T:
-            with _connected(self._prepared().engine) as connection:
-                connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
-                try:
-                    return self._committed(connection, work)
-                finally:
-                    connection.rollback()
-                    connection.exec_driver_sql("PRAGMA synchronous=FULL")
-
-        return self._repeated(run)
+        return self._repeated(lambda: self._committed(work, _RELAXED))
 
     def write_at_once(self, work: Callable[[Connection], T]) -> T:
         """Give a connection on which each statement is a transaction of its own: on PostgreSQL only."""
 
         def run() -> T:
-            with _connected(self._prepared().at_once) as connection, _end_asked_for():
+            known = self._prepared()
+            with known.lend(known.at_once) as connection, _end_asked_for():
                 return work(connection)
 
         return self._repeated(run)
@@ -134,24 +146,26 @@ class SqlConnection:
         return self._repeated(run)
 
     def dispose(self) -> None:
-        """Close this process's connections."""
+        """Close this process's connections; those in use are closed when they are given back."""
         with self._opening:
             known, self._of_process = self._of_process, None
         if known is None:
             return
         if known.pid == os.getpid():
             with self._gate:
-                known.engine.dispose()
+                known.dispose()
         else:
             _inherited.append(known.engine)
 
-    def _committed(self, connection: Connection, work: Callable[[Connection], T]) -> T:
-        if self.kind is Kind.SQLITE:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        answer = work(connection)
-        with _end_asked_for():
-            connection.commit()
-        return answer
+    def _committed(self, work: Callable[[Connection], T], beginning: Sequence[str]) -> T:
+        known = self._prepared()
+        with known.lend(known.engine) as connection:
+            for statement in beginning if self.kind is Kind.SQLITE else ():
+                connection.exec_driver_sql(statement)
+            answer = work(connection)
+            with _end_asked_for():
+                connection.commit()
+            return answer
 
     def _repeated(self, run: Callable[[], T]) -> T:
         """Run a transaction, again where that may help, and tell errors as ours.
@@ -196,19 +210,6 @@ class SqlConnection:
                 at_once = engine.execution_options(isolation_level="AUTOCOMMIT") if is_told else engine
                 known = self._of_process = _OfProcess(os.getpid(), engine, at_once)
             return known
-
-
-@contextmanager
-def _connected(engine: Engine) -> Generator[Connection]:
-    """Lend a connection, and throw it away if it was left in the middle of something: by a time limit, say."""
-    with engine.connect() as connection:
-        try:
-            yield connection
-        except (SQLAlchemyError, DyrygentError):
-            raise
-        except BaseException:
-            connection.invalidate()
-            raise
 
 
 @contextmanager

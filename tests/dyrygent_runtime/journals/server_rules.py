@@ -150,6 +150,28 @@ class ServerRules(SqlRules):
         assert "secret" not in f"{problem.value} {problem.value.__cause__} {journal!r}"
         journal.dispose()
 
+    def test_j9_a_connection_that_was_in_use_is_closed_when_it_is_given_back(
+        self, url: str, namespace: str, outsider: Outsider
+    ) -> None:
+        """`dispose` in the middle of another thread's call leaves nothing open."""
+        journal = SqlJournal(url, namespace)
+        has_it, may_go = threading.Event(), threading.Event()
+
+        def hold(_: object) -> None:
+            has_it.set()
+            may_go.wait(LIMIT_S)
+
+        before = set(outsider.others())
+        with ThreadPoolExecutor(1) as pool:
+            held = pool.submit(journal._database.read, hold)
+            has_it.wait(LIMIT_S)
+            journal.dispose()
+            assert set(outsider.others()) - before
+            may_go.set()
+            held.result(LIMIT_S)
+
+        eventually(lambda: not set(outsider.others()) - before)
+
     # Locks
 
     def test_j9_a_backend_that_is_killed_while_it_waits(
@@ -221,9 +243,11 @@ class ServerRules(SqlRules):
         finally:
             signal.signal(signal.SIGUSR1, before)
 
-        for _ in range(3):
-            written = len(journal.read(key))
-            assert add(journal, key, Lost(_A)).first == written + 1
+        for number in range(3):  # the one broken off may yet come in between
+            first = add(journal, key, Lost(_A), nonce=f"later {number}").first
+            entries = journal.read(key)
+            assert [entry.position for entry in entries] == list(range(1, 1 + len(entries)))
+            assert entries[first - 1].nonce == f"later {number}"
 
     # What a server says
 

@@ -1,0 +1,64 @@
+"""Whether something goes wrong here and now: by plan, else by chance until the heal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from dyrygent_runtime.settings import Settings
+from dyrygent_testing.simulation.faults import Fault, FaultKind, Faults, kinds_at
+
+__all__ = ["Fate"]
+
+
+class Fate:
+    """Counts how often each place is passed, and strikes."""
+
+    def __init__(self, faults: Faults, settings: Settings, chance: Random) -> None:
+        self.hits: Counter[str] = Counter()
+        self._planned = {(it.place, it.hit): it for it in faults.planned}
+        self._rates: Mapping[FaultKind, float] = faults.rates
+        self._heal_ms = faults.heal_ms
+        self._chance = chance
+        self._lengths_ms = _lengths_ms(settings)
+
+    def strike(self, place: str, now_ms: int) -> Fault | None:
+        """Pass a place; return what goes wrong there."""
+        self.hits[place] = hit = self.hits[place] + 1
+        struck = self._planned.get((place, hit))
+        if struck is not None or not self._rates or now_ms >= self._heal_ms:
+            return struck
+        drawn = self._chance.random()
+        for kind in kinds_at(place):
+            drawn -= self._rates.get(kind, 0.0)
+            if drawn < 0:
+                return Fault(place, hit, kind, self._length_ms(kind))
+        return None
+
+    def strikes_no_more(self) -> None:
+        """Let everything go well from now on."""
+        self._planned.clear()
+        self._rates = {}
+
+    def _length_ms(self, kind: FaultKind) -> int:
+        lengths_ms = self._lengths_ms.get(kind)
+        return 0 if lengths_ms is None else self._chance.choice(lengths_ms)
+
+
+_HOUR_MS: Final = 3_600_000
+
+
+def _lengths_ms(settings: Settings) -> dict[FaultKind, tuple[int, ...]]:
+    """Choose lengths on either side of every waiting time that matters."""
+    interval_ms, grace_ms, lease_ms = settings.sweep_interval_ms, settings.grace_ms, settings.lease_ms
+    around = (1, interval_ms, grace_ms // 3, grace_ms * 2 // 3, grace_ms * 3 // 2, lease_ms * 3 // 2)
+    return {
+        FaultKind.PAUSE: around,
+        FaultKind.STOP: around,
+        FaultKind.DUPLICATE: (0, interval_ms, grace_ms * 3 // 2),
+        FaultKind.DELAY: (interval_ms, grace_ms * 3 // 2, lease_ms * 3 // 2),
+        FaultKind.UNAVAILABLE: (0, 0, interval_ms, grace_ms * 3 // 2),
+        FaultKind.STEP: (lease_ms * 2, -lease_ms * 2, _HOUR_MS, -_HOUR_MS),
+    }

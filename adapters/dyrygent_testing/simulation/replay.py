@@ -1,0 +1,97 @@
+"""A history, told again entry by entry: what each emitted, which outcome counted, and where everything stood.
+
+It is told twice, by `advance` and by the slow model, and both have to say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from dyrygent_core import Attempt, Observation, Outcome, State, advance
+from dyrygent_core.errors import InvariantError
+from dyrygent_core.invariants import check_state
+from dyrygent_core.ports import Entry
+from dyrygent_testing.agreement import check_agreement
+from dyrygent_testing.model import Model
+from dyrygent_testing.simulation.trace import History
+
+__all__ = ["Replay", "Step"]
+
+
+@frozen
+class Step:
+    """One entry, and what it made of the workflow."""
+
+    entry: Entry
+    before: State
+    state: State
+    emitted: tuple[Attempt, ...]
+    counted: Outcome | None
+    """The outcome that it is, if that ended an attempt in flight."""
+
+
+@frozen
+class Replay:
+    """The whole of one history."""
+
+    history: History
+    steps: tuple[Step, ...]
+    disagreements: tuple[str, ...]
+    """What `advance` and the model do not see alike."""
+    emitted_at: Mapping[Attempt, int]
+    """Which entry emitted an attempt first."""
+    counted_at: Mapping[Attempt, int]
+    """Which entry ended an attempt."""
+
+    @classmethod
+    def of(cls, history: History) -> Replay:
+        """Tell a history again."""
+        disagreements: list[str] = []
+        steps = tuple(_steps(history, disagreements))
+        emitted_at: dict[Attempt, int] = {}
+        counted_at: dict[Attempt, int] = {}
+        for step in steps:
+            for attempt in step.emitted:
+                emitted_at.setdefault(attempt, step.entry.position)
+            if step.counted is not None:
+                counted_at.setdefault(step.counted.attempt, step.entry.position)
+        return cls(history, steps, tuple(disagreements), emitted_at, counted_at)
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self.history.key.id
+
+    def state_at(self, position: int) -> State:
+        """Return where everything stood after an entry."""
+        return self.steps[position - 1].state if position else State.initial(self.history.definition.graph)
+
+    def outcome_of(self, attempt: Attempt) -> Outcome | None:
+        """Return the outcome that counted."""
+        at = self.counted_at.get(attempt)
+        return None if at is None else self.steps[at - 1].counted
+
+
+def _steps(history: History, disagreements: list[str]) -> Iterator[Step]:
+    graph = history.definition.graph
+    state, model = State.initial(graph), Model(graph)
+    for entry in history.entries:
+        before, fact = state, entry.observation
+        in_flight = model.in_flight
+        expected = model.observe(fact)
+        state, emitted = advance(graph, before, [fact])
+        where = f"{history.key.id}:{entry.position} {fact!r}"
+        if emitted != expected:
+            disagreements.append(f"{where} emits {emitted}, in the model {expected}")
+        try:
+            check_state(state)
+            check_agreement(state, model)
+        except (InvariantError, AssertionError) as problem:
+            disagreements.append(f"after {where}: {problem}")
+        yield Step(entry, before, state, emitted, _counted(fact, in_flight))
+
+
+def _counted(fact: Observation, in_flight: tuple[Attempt, ...]) -> Outcome | None:
+    return fact if isinstance(fact, Outcome) and fact.attempt in in_flight else None

@@ -1,0 +1,184 @@
+"""One simulation put together: processes, engine, store, client and fate around one loop, and the trace of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+from dyrygent_core import Attempt, Node, Observation, State, Workflow, advance
+from dyrygent_core.codec import JSON_VALUES, decode_call, decode_definition
+from dyrygent_core.errors import UnknownWorkflowError
+from dyrygent_runtime import Settings
+from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_testing.simulation.client import Client, asked
+from dyrygent_testing.simulation.engine import Engine, Order
+from dyrygent_testing.simulation.fate import Fate
+from dyrygent_testing.simulation.faults import Faults
+from dyrygent_testing.simulation.gate import Gate
+from dyrygent_testing.simulation.loop import Loop
+from dyrygent_testing.simulation.process import Process, Room, World
+from dyrygent_testing.simulation.record import Recorder
+from dyrygent_testing.simulation.tasks import Outcomes, Tasks
+from dyrygent_testing.simulation.trace import ActKind, History, Life, Trace
+
+__all__ = ["Scene"]
+
+_EPOCH_MS: Final = 1_700_000_000_000
+_RESTART_MS: Final = 3_000
+_CLIENT: Final = "client"
+_MOST_EVENTS: Final = 2_000_000
+_GLANCE: Final = 256
+"""Events between two looks at whether anything still happens."""
+
+
+class Scene:
+    """Everything of one simulation."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        *,
+        outcomes: Outcomes | None,
+        order: Order,
+        length_ms: Callable[[Attempt], int],
+        rooms: Sequence[Room],
+        faults: Faults,
+        requests: Sequence[tuple[int, Observation]],
+        copies: int,
+        settings: Settings,
+        seed: int,
+    ) -> None:
+        self._seed, self._faults, self._settings = seed, faults, settings
+        self._loop = Loop()
+        self.recorder = Recorder(self._loop)
+        self._store = MemoryJournal("simulated", clock=self._store_ms)
+        self._fate = Fate(faults, settings, Random(f"{seed} faults"))
+        self._engine = Engine(self._loop, order, Random(f"{seed} order"), self._workers)
+        self._gate = Gate(self._loop, self._fate, self.recorder, self._engine.flush)
+        self._world = World(
+            self._loop, self._gate, self.recorder, self._engine, self._store, settings, Tasks(outcomes), length_ms
+        )
+        self._rooms: dict[str, Room | None] = {f"w{number}": room for number, room in enumerate(rooms, 1)}
+        self._rooms[_CLIENT] = None
+        self._processes: dict[str, Process] = {}
+        for name in self._rooms:
+            self._boot(Life(name, 1))
+        self._client = Client(self._world, workflow, lambda: self._processes[_CLIENT])
+        self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
+        definition, _ = workflow.build()  # raises what `start` would, before anything happens
+        self._patience_ms = _patience_ms(settings, definition.graph.nodes, length_ms)
+        for name in self._names:
+            self._client.start(name)
+            for at_ms, request in asked(requests, faults.heal_ms):
+                self._client.ask(name, at_ms, request)
+
+    def play(self) -> Trace:
+        """Let everything happen, and return it; raises `UsageError` for a workflow that the product refuses."""
+        for number in range(_MOST_EVENTS):
+            if self._has_settled() or (number % _GLANCE == 0 and self._is_stuck()):
+                break
+            self._loop.step()
+            if self._client.refused is not None:
+                raise self._client.refused
+        return self._trace()
+
+    # What is going on
+
+    def _store_ms(self) -> int:
+        return _EPOCH_MS + self._loop.now_ms + self._gate.step_ms
+
+    def _workers(self) -> list[Process]:
+        return [it for it in self._processes.values() if it.worker is not None]
+
+    def _boot(self, life: Life) -> None:
+        self._processes[life.process] = Process(self._world, life, self._rooms[life.process], self._bury)
+
+    def _bury(self, process: Process) -> None:
+        """Start a process anew in a while: it knows nothing of the one that died."""
+        life = process.life
+        self._loop.later(_RESTART_MS, lambda: self._boot(Life(life.process, life.boot + 1)))
+
+    def _has_settled(self) -> bool:
+        if not (self._client.is_content and self._engine.is_empty):
+            return False
+        if not all(process.is_alive and process.is_idle for process in self._processes.values()):
+            return False
+        return not any(map(self._is_open, self._names))
+
+    def _is_open(self, name: str) -> bool:
+        try:
+            return self._store.definition(name).is_open
+        except UnknownWorkflowError:
+            return True
+
+    def _is_stuck(self) -> bool:
+        """Tell whether nothing has happened for so long that nothing more will."""
+        recorder = self.recorder
+        happened_ms = [it.at_ms for its in (recorder.wrote, recorder.sent) for it in its[-1:]]
+        struck_ms = [it.until_ms for it in recorder.struck[-1:]]
+        last_ms = max([self._client.heard_ms, *happened_ms, *struck_ms]) + abs(self._gate.step_ms)
+        return self._loop.now_ms > last_ms + self._patience_ms
+
+    # What is left of it
+
+    def _trace(self) -> Trace:
+        self._fate.strikes_no_more()
+        recorder, has_settled, ended_ms = self.recorder, self._has_settled(), self._loop.now_ms
+        histories = tuple(self._history(name) for name in self._names if not recorder.is_first(name))
+        for process in self._workers():
+            if process.is_alive:
+                process.act(ActKind.REQUEST, partial(self._look, process, histories))
+        return Trace(
+            seed=self._seed,
+            faults=self._faults,
+            settings=self._settings,
+            histories=histories,
+            acts=tuple(recorder.acts),
+            sent=tuple(recorder.sent),
+            executed=tuple(recorder.executed),
+            struck=tuple(recorder.struck),
+            held=tuple(recorder.held),
+            published=tuple(recorder.published),
+            wrote=tuple(recorder.wrote),
+            views=tuple(recorder.views),
+            problems=tuple(recorder.problems),
+            hits=dict(self._fate.hits),
+            has_settled=has_settled,
+            ended_ms=ended_ms,
+            heard_ms=self._client.heard_ms,
+        )
+
+    def _look(self, process: Process, histories: Sequence[History]) -> None:
+        """Have a process say once more what it believes."""
+        for history in histories:
+            self.recorder.view(process.life, process.conductor.refresh(history.key))
+
+    def _history(self, name: str) -> History:
+        stored = self._store.definition(name)
+        definition = decode_definition(stored.definition)
+        graph = definition.graph
+        entries = self._store.read(stored.key)
+        state, _ = advance(graph, State.initial(graph), [entry.observation for entry in entries])
+        numbers = range(len(graph))
+        calls = self._store.calls(stored.key, numbers)
+        told = {attempt for it in self.recorder.wrote if it.workflow == name for attempt in it.results}
+        return History(
+            key=stored.key,
+            definition=definition,
+            calls=tuple(decode_call(calls[number], JSON_VALUES) for number in numbers),
+            entries=entries,
+            results=self._store.results(stored.key, sorted(told)),
+            state=state,
+            is_open=stored.is_open,
+        )
+
+
+def _patience_ms(settings: Settings, nodes: Sequence[Node], length_ms: Callable[[Attempt], int]) -> int:
+    """Give the longest time in which nothing may happen although something will."""
+    policies_ms = [it for node in nodes for it in (node.retry.max_delay_ms, node.timeout_ms or 0)]
+    lengths_ms = [length_ms(Attempt(node.id)) for node in nodes]
+    waits_ms = settings.lease_ms + settings.grace_ms + settings.cancel_grace_ms + settings.sweep_interval_ms
+    resend_ms = (settings.resend_after_ms or 0) << settings.max_resends
+    return 4 * resend_ms + 4 * waits_ms + max([0, *policies_ms, *lengths_ms])

@@ -1,0 +1,123 @@
+"""A workflow's life in virtual time: the real conductor, sweep and outbox, over a simulated engine that fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+from attrs import field, frozen
+from attrs.validators import ge, instance_of
+
+from dyrygent_core import Attempt, Observation, Workflow
+from dyrygent_core.checks import named
+from dyrygent_runtime import Settings
+from dyrygent_testing.simulation.engine import Order
+from dyrygent_testing.simulation.faults import Fault, Faults, planned
+from dyrygent_testing.simulation.process import Room
+from dyrygent_testing.simulation.scene import Scene
+from dyrygent_testing.simulation.tasks import Outcomes
+from dyrygent_testing.simulation.trace import Trace
+
+__all__ = ["Durations", "Workers", "simulate"]
+
+Durations: TypeAlias = int | Mapping[str, int] | Callable[[Attempt], int]
+"""How long executions take, in milliseconds: all, each node's, or as a function says."""
+
+_USUAL_MS: Final = 1_000
+
+
+@frozen
+class Workers:
+    """The processes that run attempts and sweep.
+
+    `slots`: attempts that each runs at a time. `prefetch`: messages that each holds beside. `send_limit`: attempts
+    of a turn that each sends itself before it hands the rest over; None sends all.
+    """
+
+    count: int = field(default=2, validator=[instance_of(int), ge(1)])
+    slots: int = field(default=1, validator=[instance_of(int), ge(1)])
+    prefetch: int = field(default=1, validator=[instance_of(int), ge(0)])
+    send_limit: int | None = None
+
+
+def simulate(
+    workflow: Workflow,
+    *,
+    outcomes: Outcomes | None = None,
+    order: Order | str = Order.FIFO,
+    durations: Durations = _USUAL_MS,
+    workers: Workers | int = 2,
+    faults: Faults | Sequence[Fault] = (),
+    requests: Sequence[tuple[int, Observation]] = (),
+    copies: int = 1,
+    settings: Settings | None = None,
+    seed: int = 0,
+) -> Trace:
+    """Start a workflow, let it run among faults, and return all that happened. No real time passes.
+
+    `outcomes`: what executions come to, by default success. `order`: which message is delivered next.
+    `workers`: how many processes run attempts, or `Workers`. `requests`: what somebody asks for, and when, in
+    milliseconds: `CancelRequested()`, `PauseRequested()`, …; what is paused then is resumed when the faults are over.
+    `copies`: how many workflows of this kind run side by side. `seed`: all chance comes from it.
+
+    The simulation goes on until everything is over, or nothing has changed for longer than any wait could be; the
+    trace tells which (`has_settled`), and `check_invariants` judges all of it. It does nothing outside: no thread, no
+    clock, no file. Equal arguments give traces of equal `digest`, in any process.
+
+    Raises `UsageError` as `start` does for a workflow that cannot be built, and for faults that cannot happen.
+    """
+    workers = Workers(workers) if isinstance(workers, int) else workers
+    scene = Scene(
+        workflow,
+        outcomes=outcomes,
+        order=named(Order, "order", order),
+        length_ms=_length_ms(durations),
+        rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,
+        faults=planned(faults),
+        requests=requests,
+        copies=copies,
+        settings=settings or Settings(),
+        seed=seed,
+    )
+    with _overheard(scene.recorder.problems):
+        return scene.play()
+
+
+def _length_ms(durations: Durations) -> Callable[[Attempt], int]:
+    if callable(durations):
+        return durations
+    by_node: Mapping[str, int] = {} if isinstance(durations, int) else durations
+    usual_ms = durations if isinstance(durations, int) else _USUAL_MS
+    return lambda attempt: by_node.get(attempt.node, usual_ms)
+
+
+class _Listener(logging.Handler):
+    """Notes the errors that the product logs: it goes on after them, but nobody is to overlook them."""
+
+    def __init__(self, heard: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info is not None:
+            kind, problem, _ = record.exc_info
+            self._heard.append(f"{record.getMessage()}: {'' if kind is None else kind.__name__}: {problem}")
+
+
+@contextmanager
+def _overheard(heard: list[str]) -> Generator[None]:
+    """Listen to the product's log, of which nothing goes anywhere else meanwhile: it tells of simulated faults."""
+    log = logging.getLogger("dyrygent")
+    listener = _Listener(heard)
+    level, propagate, handlers = log.level, log.propagate, log.handlers[:]
+    log.handlers[:] = [listener]
+    log.setLevel(logging.ERROR)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.handlers[:] = handlers
+        log.setLevel(level)
+        log.propagate = propagate

@@ -1,0 +1,126 @@
+"""What an execution comes to: as drawn, as a function of the user's says, or a success with a value made up here.
+
+Every execution makes a value of its own, so that one that takes another's place is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, Final, TypeAlias
+
+from attrs import evolve, frozen
+
+from dyrygent_core import Attempt, EncodingError, Failed, Lost, Outcome, Ran, Succeeded, Take
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.nodes import Path
+from dyrygent_core.ports import Dispatch, Finding
+from dyrygent_runtime.reports import Report, raised, returned
+
+__all__ = ["Ending", "Outcomes", "Tasks"]
+
+Outcomes: TypeAlias = Mapping[str, Sequence[Outcome]] | Callable[[Dispatch], Any]
+"""What executions come to: outcomes of attempts by node, as `outcomes_for` draws them, or a function that is the task:
+it gets the dispatch, and returns a value or raises. An attempt of which nothing is said succeeds."""
+
+_USUAL_SIZE: Final = 2
+_LARGEST_SIZE: Final = 8
+"""Longer lists are made none at all: to the workflow, both are nothing that it could map over."""
+
+
+@frozen
+class Ending:
+    """How one execution ended: what is reported of it, and what the engine records. A deadly one ends its process."""
+
+    report: Report
+    finding: Finding
+    is_deadly: bool = False
+
+
+class Tasks:
+    """Runs attempts."""
+
+    def __init__(self, outcomes: Outcomes | None) -> None:
+        self._function = outcomes if callable(outcomes) else None
+        by_node: Mapping[str, Sequence[Outcome]] = {} if outcomes is None or callable(outcomes) else outcomes
+        self._drawn = {outcome.attempt: outcome for its in by_node.values() for outcome in its}
+
+    def is_deadly(self, attempt: Attempt) -> bool:
+        """Tell whether this attempt takes its process with it."""
+        return isinstance(self._drawn.get(attempt), Lost)
+
+    def run(self, item: Dispatch, execution: int, ran: Ran | None) -> Ending:
+        """Run one attempt to its end."""
+        if self._function is not None:
+            try:
+                value = self._function(item)
+            except Exception as problem:  # noqa: BLE001  # the user's function
+                return _ended((raised(item.attempt, problem, ran), {}), None)
+            return self._returned(item, value, ran)
+        drawn = self._drawn.get(item.attempt, Succeeded(item.attempt))
+        if isinstance(drawn, Succeeded):
+            value = _made_up(item, drawn.sizes, execution)
+            return self._returned(item, value if drawn.branches is None else Take(value, drawn.branches), ran)
+        return _ended((drawn if isinstance(drawn, Lost) else evolve(drawn, ran=ran), {}), None)
+
+    def _returned(self, item: Dispatch, value: Any, ran: Ran | None) -> Ending:
+        report = returned(item.attempt, value, JSON_VALUES, is_kept=item.is_kept, measure=item.measure, ran=ran)
+        return _ended(report, value.value if isinstance(value, Take) else value)
+
+
+def _ended(report: Report, value: Any) -> Ending:
+    """Record what a result backend would: the value, but neither lengths nor blocks."""
+    outcome, _ = report
+    if not isinstance(outcome, Succeeded):
+        return Ending(report, Finding(outcome))
+    try:
+        data = JSON_VALUES.encode(value)
+    except EncodingError as problem:
+        return Ending(report, Finding(raised(outcome.attempt, problem)))
+    return Ending(report, Finding(evolve(outcome, sizes=()), data))
+
+
+def revoked(attempt: Attempt) -> Ending:
+    """Say what becomes of an attempt that is dropped instead of being run."""
+    outcome = evolve(_REVOKED, attempt=attempt)
+    return Ending((outcome, {}), Finding(outcome))
+
+
+_REVOKED: Final = Failed(Attempt("nobody"), is_revoked=True)
+
+
+def _made_up(item: Dispatch, sizes: Sequence[int], execution: int) -> Any:
+    """Make a value that has the lists that others map over, of these lengths where that can be."""
+    attempt = item.attempt
+    name = f"{attempt.node}[{attempt.index}].{attempt.number} by {execution}"
+    lists: dict[Path, Any] = {}
+    for path, size in zip_longest(item.measure, sizes, fillvalue=_USUAL_SIZE):
+        if isinstance(path, tuple):
+            is_list = 0 <= size <= _LARGEST_SIZE
+            lists[path] = [f"{name} {at}" for at in range(size)] if is_list else f"{name}: no list"
+    if () in lists:
+        return lists[()]
+    value: dict[str, Any] = {"by": name}
+    for path, found in lists.items():
+        _put(value, path, found)
+    return value
+
+
+def _put(holder: Any, path: Path, found: Any) -> None:
+    """Put something at a path, on the way to which are dicts, and lists that are long enough."""
+    inner: Any
+    for key, following in zip(path, (*path[1:], None), strict=True):
+        inner = found if following is None else _empty(following)
+        if isinstance(key, int):
+            holder += [None] * (key + 1 - len(holder))
+            holder[key] = inner if following is None or holder[key] is None else holder[key]
+        elif following is None:
+            holder[key] = inner
+        else:
+            holder.setdefault(key, inner)
+        holder = holder[key]
+
+
+def _empty(key: str | int) -> Any:
+    """Make what has a place for this key."""
+    return [] if isinstance(key, int) else {}

@@ -1,0 +1,94 @@
+"""Which attempts a fault may have touched: only those may be sent, or run, more than once.
+
+A fault touches what it names, what the process held that it hit, and all that the act under way dealt with, or had
+emitted. A clock that jumps and a port that is away for a while touch everything. Some faults touch nothing, for they
+have to be borne without any trace: a pause shorter than half the grace, and one lost answer to an append.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from dyrygent_testing.simulation.faults import FaultKind
+from dyrygent_testing.simulation.replay import Replay
+from dyrygent_testing.simulation.trace import Act, ActKind, Named, Struck, Trace
+
+__all__ = ["is_harmless", "touched"]
+
+_ON_MESSAGES: Final = (FaultKind.LOSE, FaultKind.DUPLICATE, FaultKind.DELAY, FaultKind.REDELIVER)
+_BORNE: Final = ("journal.append", "journal.create")
+
+
+def touched(trace: Trace, replays: Sequence[Replay]) -> Counter[Named]:
+    """Count, for each attempt, the faults that may have touched it."""
+    emissions = _emissions(trace, replays)
+    everything = {named for its in emissions.values() for named in its}
+    acts = {act.number: act for act in trace.acts}
+    counts: Counter[Named] = Counter()
+    for struck in trace.struck:
+        if not is_harmless(trace, struck, acts):
+            counts.update(everything if _is_global(struck) else set(_touched(trace, struck, acts, emissions)))
+    return counts
+
+
+def is_harmless(trace: Trace, struck: Struck, acts: Mapping[int, Act]) -> bool:
+    """Tell whether a fault has to be borne without a trace."""
+    act = None if struck.act is None else acts[struck.act]
+    if act is None:
+        return False
+    if struck.fault.kind is FaultKind.PAUSE:
+        return act.ended_ms - act.began_ms < trace.settings.owner_ms
+    is_single = sum(it.act == act.number for it in trace.struck) == 1
+    is_answer = struck.fault.kind in (FaultKind.LOST_REPLY, FaultKind.UNAVAILABLE) and not struck.fault.ms
+    return is_single and is_answer and struck.fault.place in _BORNE
+
+
+def _emissions(trace: Trace, replays: Sequence[Replay]) -> Mapping[str, list[Named]]:
+    """Give what was emitted by the entries of each nonce."""
+    emissions: dict[str, list[Named]] = {}
+    by_id = {replay.id: replay for replay in replays}
+    for wrote in trace.wrote:
+        replay = by_id[wrote.workflow]
+        steps = replay.steps[wrote.first - 1 : wrote.first - 1 + len(wrote.observations)]
+        its = [(wrote.workflow, attempt) for step in steps for attempt in step.emitted]
+        emissions.setdefault(wrote.nonce, []).extend(its)
+    return emissions
+
+
+def _is_global(struck: Struck) -> bool:
+    return struck.fault.kind is FaultKind.STEP or (struck.fault.kind is FaultKind.UNAVAILABLE and struck.fault.ms > 0)
+
+
+def _touched(
+    trace: Trace, struck: Struck, acts: Mapping[int, Act], emissions: Mapping[str, Sequence[Named]]
+) -> Iterator[Named]:
+    yield from struck.names
+    yield from struck.held
+    kind = struck.fault.kind
+    if struck.names and kind in _ON_MESSAGES:
+        return
+    for act in _hit(trace, struck, acts):
+        yield from act.attempts
+        for nonce in act.nonces:
+            yield from emissions.get(nonce, ())
+        if act.kind is ActKind.HAND_OVER:
+            yield from (named for its in emissions.values() for named in its if named[0] == act.workflow)
+    is_lease = struck.act is not None and acts[struck.act].kind is ActKind.LEASE
+    if is_lease or kind in (FaultKind.CRASH, FaultKind.STOP):
+        until_ms = struck.until_ms + trace.settings.lease_ms
+        for held in trace.held:
+            if held.life == struck.life and held.from_ms <= until_ms and held.until_ms >= struck.at_ms:
+                yield held.workflow, held.attempt
+
+
+def _hit(trace: Trace, struck: Struck, acts: Mapping[int, Act]) -> Iterator[Act]:
+    """Give the acts that a fault hit: the one under way, and all others of a process that died or stood still."""
+    if struck.act is not None:
+        yield acts[struck.act]
+    if struck.fault.kind in (FaultKind.CRASH, FaultKind.STOP):
+        for act in trace.acts:
+            is_then = act.began_ms <= struck.until_ms and act.ended_ms >= struck.at_ms
+            if act.life == struck.life and is_then and act.number != struck.act:
+                yield act
