@@ -222,13 +222,13 @@ class SqlJournal:
     def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
         """See `Journal.watch`. Where nobody calls, the database is asked, less and less often."""
         end = time.monotonic() + timeout_ms / 1000
-        if self._is_longer(key, after):
+        if self._length(key) > after:
             return True
         pause_s = _FIRST_WATCH_S
         with self._waiting(key) as wait:
             while (left_s := end - time.monotonic()) > 0:
-                wait(min(pause_s, left_s), min(_LONGEST_HEARD_S, left_s))
-                if self._is_longer(key, after):
+                is_heard = wait(min(pause_s, left_s), min(_LONGEST_HEARD_S, left_s))
+                if (self._length_watched(key) if is_heard else self._length(key)) > after:
                     return True
                 pause_s = min(2 * pause_s, _LONGEST_WATCH_S)
         return False
@@ -254,10 +254,21 @@ class SqlJournal:
     def _found(self, key: WorkflowKey, name: Column[Any], wanted: Sequence[Any]) -> Sequence[Row[*tuple[Any, ...]]]:
         return self._database.read(lambda it: look_up(it, self._name, key, name, wanted))
 
-    def _is_longer(self, key: WorkflowKey, after: int) -> bool:
-        return bool(self._database.read(lambda it: sql_heads.head_of(it, self._name, key)).length > after)
+    def _length(self, key: WorkflowKey) -> int:
+        return int(self._database.read(lambda it: sql_heads.head_of(it, self._name, key)).length)
+
+    def _length_watched(self, key: WorkflowKey) -> int:
+        """Ask to be called, too."""
+        for_ms = int(2_000 * _LONGEST_HEARD_S)
+        return self._database.write_at_once(lambda it: sql_at_once.look_and_watch(it, self._name, key, for_ms))
 
     def _waiting(self, key: WorkflowKey) -> AbstractContextManager[Wait]:
         if self._listener is None:
-            return nullcontext(lambda unheard_s, _: time.sleep(unheard_s))
+            return nullcontext(_sleep)
         return self._listener.hearing(channel_of(self._namespace, key))
+
+
+def _sleep(unheard_s: float, _: float) -> bool:
+    """Wait where nobody calls."""
+    time.sleep(unheard_s)
+    return False

@@ -5,7 +5,8 @@ the row that they left, and gives positions and time from there. Only what it re
 beginning: entries written by those it waited for are not among them. Positions have no gaps, so that is seen, and the
 rest is read by a second statement. Entries never change, so they are those that stood there under the lock.
 
-The same UPDATE tells whoever waits for the workflow (`sql_listener`): PostgreSQL delivers that when it is committed.
+The same UPDATE calls those who wait for the workflow (`sql_listener`), if anybody does: PostgreSQL delivers calls when
+they are committed, and commits transactions that call one after the other, so nobody is called in vain.
 Marks wait for no disk. They lock the workflow's row against deletion only, which appends do not mind.
 """
 
@@ -14,18 +15,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Integer, LargeBinary, Row, Text, TextClause, bindparam, select, text
+from sqlalchemy import Boolean, Connection, Integer, LargeBinary, Row, Text, TextClause, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Appended, WorkflowKey
-from dyrygent_runtime.journals.sql_durability import RELAXED_TEXT
+from dyrygent_runtime.journals.sql_durability import RELAXED, RELAXED_TEXT
 from dyrygent_runtime.journals.sql_entries import Batch, missed_of
+from dyrygent_runtime.journals.sql_heads import key_is
 from dyrygent_runtime.journals.sql_marks import MarkChange
-from dyrygent_runtime.journals.sql_tables import ENTRIES
-from dyrygent_runtime.journals.sql_times import NOW_MS_IN_POSTGRESQL
+from dyrygent_runtime.journals.sql_tables import ENTRIES, WORKFLOWS
+from dyrygent_runtime.journals.sql_times import NOW_MS, NOW_MS_IN_POSTGRESQL
 
-__all__ = ["append_at_once", "mark_at_once"]
+__all__ = ["append_at_once", "look_and_watch", "mark_at_once"]
 
 _BYTES: Final = LargeBinary()
 _KEY: Final = "namespace = :namespace AND id = :id AND incarnation = :incarnation"
@@ -36,7 +38,8 @@ _APPEND: Final = """
         UPDATE dyrygent_workflows
         SET length = length + :count, due_ms = coalesce(due_ms, {now}), state = 'RUNNING', closed_ms = NULL
         WHERE {key}
-        RETURNING number, length - :count AS before, {now} AS now_ms, pg_notify(:channel, '')
+        RETURNING number, length - :count AS before, {now} AS now_ms,
+                  CASE WHEN watched_ms > {now} THEN CAST(pg_notify(:channel, '') AS TEXT) END
     ), own AS (
         INSERT INTO dyrygent_entries (workflow, position, nonce, at_ms, observation)
         SELECT head.number, head.before + line.place, :nonce, head.now_ms, line.observation
@@ -109,6 +112,18 @@ def _entries_between(connection: Connection, number: int, after: int, to: int) -
         return ()
     place = (ENTRIES.c.workflow == number, ENTRIES.c.position > after, ENTRIES.c.position <= to)
     return connection.execute(select(ENTRIES).where(*place).order_by(ENTRIES.c.position)).all()
+
+
+def look_and_watch(connection: Connection, namespace: bytes, key: WorkflowKey, watched_for_ms: int) -> int:
+    """Ask to be called by appends for so long, and give how many entries there are; raises `UnknownWorkflowError`.
+
+    An append that does not call yet is among them, since this waits for it.
+    """
+    statement = update(WORKFLOWS).where(key_is(namespace, key)).values(watched_ms=NOW_MS + watched_for_ms)
+    row = connection.execute(statement.returning(WORKFLOWS.c.length, RELAXED)).first()
+    if row is None:
+        raise UnknownWorkflowError(key.id)
+    return int(row.length)
 
 
 _MARK: Final = """

@@ -4,6 +4,10 @@ All that wait in one process share one connection and one thread, which ends whe
 Listening only makes pauses longer and ends them sooner: whoever waits looks for themselves, and when the connection
 is cut goes on as if nobody had listened.
 
+Who looks while they are heard says in the workflow's row that they wait, and for how long, since PostgreSQL commits all
+transactions that notify one after the other, disk and all (`PreCommit_Notify` in its async.c): appends to workflows
+that nobody waits for are not to queue there.
+
 It needs psycopg 3.2; with other drivers nobody listens.
 """
 
@@ -27,8 +31,11 @@ from dyrygent_runtime.journals.locks import ForkSafeCondition
 
 __all__ = ["SqlListener", "Wait", "channel_of"]
 
-Wait = Callable[[float, float], None]
-"""Waits for a call: so many seconds at most where calls are not heard, and so many where they are."""
+Wait = Callable[[float, float], bool]
+"""Waits for a call: so many seconds at most where calls are not heard, and so many where they are.
+
+It tells whether they are heard from now on. It may end early, for a call, and when that begins or ceases.
+"""
 
 _TICK_S: Final = 0.05
 """How soon the thread notices that somebody waits for another workflow."""
@@ -64,7 +71,7 @@ class SqlListener:
 
     @contextmanager
     def hearing(self, channel: str) -> Generator[Wait]:
-        """Listen to a channel. A wait ends early for a call, and when calls begin or cease to be heard."""
+        """Listen to a channel, and give a function that waits for calls."""
         with self._changed:
             if self._mine.pid != os.getpid():
                 self._mine = _OfProcess()  # the thread has stayed behind in the parent
@@ -76,12 +83,13 @@ class SqlListener:
             self._changed.notify_all()
             known = mine.heard[channel], False
 
-        def wait(unheard_s: float, heard_s: float) -> None:
+        def wait(unheard_s: float, heard_s: float) -> bool:
             nonlocal known
             with self._changed:
                 limit_s = heard_s if known[1] else unheard_s
                 self._changed.wait_for(lambda: (mine.heard[channel], channel in mine.listening) != known, limit_s)
                 known = mine.heard[channel], channel in mine.listening
+                return known[1]
 
         try:
             yield wait

@@ -134,6 +134,7 @@ def _to_version_2(connection: Connection) -> None:
         "name BLOB NOT NULL DEFAULT x''",
         "state VARCHAR(16) NOT NULL DEFAULT 'RUNNING'",
         "closed_ms BIGINT",
+        "watched_ms BIGINT",
     ):
         connection.exec_driver_sql(f"ALTER TABLE {WORKFLOWS.name} ADD COLUMN {column}")
     connection.execute(update(WORKFLOWS).where(WORKFLOWS.c.due_ms.is_(None)).values(due_ms=START_MS))

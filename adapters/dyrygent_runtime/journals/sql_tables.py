@@ -85,6 +85,7 @@ WORKFLOWS: Final = Table(
     Column("name", _NAME, nullable=False),
     Column("state", _letters(16), nullable=False),
     Column("closed_ms", BigInteger),
+    Column("watched_ms", BigInteger),  # until when an append is to call those who wait; see `sql_listener`
     sqlite_autoincrement=True,  # a number is never used again, so no late write can reach another workflow
     **_IN_MYSQL,
 )

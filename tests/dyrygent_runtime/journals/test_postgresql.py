@@ -5,17 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import ClassVar
 
+import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from dyrygent_core import Attempt, Lost
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Journal, Query, Seen, WorkflowKey
 from dyrygent_runtime.journals.sql import SqlJournal
+from dyrygent_runtime.journals.sql_listener import channel_of
+from dyrygent_runtime.journals.sql_tables import WORKFLOWS
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, at_once, eventually, new_workflow
 from tests import services
@@ -214,6 +217,29 @@ def _is_quiet(wire: Wire) -> bool:
     before = wire.round_trips
     threading.Event().wait(0.7)
     return wire.round_trips == before
+
+
+def test_nobody_is_called_in_vain(postgresql_url: str, journal: SqlJournal, key: WorkflowKey) -> None:
+    """An append calls only where somebody waits, since transactions that call are committed one after the other."""
+    with closing(psycopg.connect(postgresql_url, autocommit=True)) as ear:
+        ear.execute(f'LISTEN "{channel_of(journal.namespace, key)}"')
+        add(journal, key, Lost(_A))
+        assert not list(ear.notifies(timeout=0.05))
+
+        def wait_or_append(number: int) -> bool:
+            if not number:
+                return journal.watch(key, after=2, timeout_ms=int(LIMIT_S * 1000))
+            eventually(lambda: journal._database.read(partial(_watched_ms, key)))
+            add(journal, key, Lost(_A))
+            return True
+
+        assert at_once(2, wait_or_append) == [True, True]
+        assert len(list(ear.notifies(timeout=LIMIT_S, stop_after=1))) == 1
+
+
+def _watched_ms(key: WorkflowKey, connection: Connection) -> int | None:
+    statement = select(WORKFLOWS.c.watched_ms).where(WORKFLOWS.c.incarnation == key.incarnation)
+    return connection.execute(statement).scalar_one()
 
 
 def test_who_waits_goes_on_when_the_listener_is_cut(journal: SqlJournal, outsider: Outsider, key: WorkflowKey) -> None:
