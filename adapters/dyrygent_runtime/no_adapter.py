@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from dyrygent_core import Attempt, Call, UsageError
 from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.errors import AdapterUnavailableError, quoted
+from dyrygent_core.errors import AdapterUnavailableError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import Dispatch, Finding, Refusal, Submission, ValueCodec, WorkflowKey, WorkflowOutcome
 
 __all__ = ["NoAdapter"]
@@ -62,7 +62,7 @@ class _PlainValues:
     def decode(self, data: bytes) -> Any:
         try:
             return JSON_VALUES.decode(data)
-        except (ValueError, RecursionError) as problem:
+        except UnsupportedVersionError as problem:
             message = f"{_WHY}, and this was not written as plain JSON; give Run.from_id the adapter"
             raise AdapterUnavailableError(message) from problem
 

@@ -15,6 +15,7 @@ from attrs import evolve
 from dyrygent_core import Attempt, Call, DyrygentError, Status
 from dyrygent_core.calls import Template
 from dyrygent_core.codec import decode_call
+from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.nodes import Each, Path
 from dyrygent_core.ports import Journal, Refusal, ValueCodec
 from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
@@ -45,6 +46,8 @@ def resolved_calls(
     for attempt, number in zip(attempts, numbers, strict=True):
         try:
             calls[attempt] = decode_call(stored[number], values)
+        except AdapterUnavailableError:  # another process can read it
+            raise
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
     results = Results(journal, values, folded, fresh)
@@ -53,6 +56,8 @@ def resolved_calls(
     for attempt, call in calls.items():
         try:
             value = resolve(call.inputs.value, call.inputs.references, results.seen_by(attempt))
+        except AdapterUnavailableError:
+            raise
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
         else:

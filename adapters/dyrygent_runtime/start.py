@@ -18,7 +18,7 @@ from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.labels import check_name, tags_of
 from dyrygent_runtime.run import Run
-from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS
+from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS, check_time_outs
 
 __all__ = ["OnConflict", "StartingAdapter", "start"]
 
@@ -88,6 +88,7 @@ def _written(
         message = f"a workflow has at most {MAX_NODES:,} nodes at run time, this one {len(workflow):,}; split it"
         raise LimitError(message)
     definition, calls = workflow.build()
+    check_time_outs(conductor.settings, definition.graph)
     values = conductor.adapter.values
     for item in calls:
         conductor.adapter.check(item)

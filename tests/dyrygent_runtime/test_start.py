@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dyrygent_core import LimitError, UsageError, Workflow, WorkflowExistsError, WorkflowState, call
+from dyrygent_core import (
+    LimitError,
+    UnknownWorkflowError,
+    UsageError,
+    Workflow,
+    WorkflowExistsError,
+    WorkflowState,
+    call,
+)
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Created, NewWorkflow, Query
 from dyrygent_runtime import OnConflict, Settings, start
@@ -199,3 +207,15 @@ def test_a_workflow_that_cannot_be_built_starts_nothing(store: Store) -> None:
     with pytest.raises(UsageError):
         store.start(workflow, id="w")
     assert ids(store) == []
+
+
+def test_a_node_without_a_time_out_needs_resends(store: Store) -> None:
+    """Where nothing is ever sent again, only a time-out ends a wait for a lost message; nothing is written."""
+    store.settings = Settings(resend_after_ms=None)
+    store.engine.conductor = store.process()
+
+    with pytest.raises(UsageError, match="add timeout="):
+        store.start(of_calls("a"), id="w")
+
+    with pytest.raises(UnknownWorkflowError):
+        store.journal.definition("w")
