@@ -61,6 +61,7 @@ _SETTINGS_OF_MYSQL: Final = (
     f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {_LOCK_S}, lock_wait_timeout = {_STATEMENT_S}, "
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 )
+_NEW: Final = "dyrygent_new"
 _PACKET: Final = "dyrygent_max_allowed_packet"
 _MOST_AROUND_BYTES: Final = 1_000
 """What a statement holds beside its text and its long values: quotes, and values that are short."""
@@ -120,7 +121,8 @@ def _switch_to_wal(cursor: Any) -> None:
 # PostgreSQL
 
 
-def _prepare_postgresql(connection: Any, _: Any) -> None:
+def _prepare_postgresql(connection: Any, record: Any) -> None:
+    record.info[_NEW] = True
     settings = (f"set_config('{name}', '{value}', FALSE)" for name, value in _SETTINGS_OF_POSTGRESQL.items())
     cursor = connection.cursor()
     cursor.execute(f"SELECT {', '.join(settings)}")
@@ -128,14 +130,14 @@ def _prepare_postgresql(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _replace_what_was_cut(connection: Any, _: Any, __: Any) -> None:
+def _replace_what_was_cut(connection: Any, record: Any, _: Any) -> None:
     """Replace a connection that the server has closed while it was idle.
 
     An idle server says nothing, so a socket with something to read has its farewell. This costs no round trip, and
     a statement that is a whole transaction must not find out by itself: it could not tell whether it happened.
     """
     find = getattr(connection, "fileno", None)  # drivers other than psycopg and psycopg2 have none
-    if find is None:
+    if find is None or record.info.pop(_NEW, False):  # another that is new would be no better
         return
     poll = select.poll()
     if not connection.closed:
