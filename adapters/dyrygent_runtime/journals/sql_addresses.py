@@ -37,7 +37,10 @@ class Address:
     @property
     def can_listen(self) -> bool:
         """Whether the driver hears what PostgreSQL notifies of, and stops listening after a given time."""
-        return self.url.get_driver_name() == "psycopg" and version("psycopg") >= "3.2"
+        if self.url.get_driver_name() != "psycopg":
+            return False
+        major, minor = version("psycopg").split(".")[:2]
+        return (int(major), int(minor)) >= _FIRST_PSYCOPG_THAT_STOPS_LISTENING
 
 
 _KINDS: Final = {
@@ -48,6 +51,7 @@ _KINDS: Final = {
 }
 _OWN_DRIVERS: Final = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 """What the extras bring. A URL that names no driver means this one, or SQLAlchemy's own choice where it is missing."""
+_FIRST_PSYCOPG_THAT_STOPS_LISTENING: Final = (3, 2)
 _SUPPORTED: Final = "sqlite:///path, postgresql://user:password@host/database or mysql://user:password@host/database"
 
 

@@ -41,7 +41,6 @@ _inherited: list[Engine] = []
 """Engines of the processes that this one was forked from: never used, and never freed. Closing one would say goodbye
 to the server on the parent's connection, and SQLite forbids a forked process even to close what its parent opened."""
 
-
 _FULL: Final = ("PRAGMA synchronous=FULL", "BEGIN IMMEDIATE")
 _RELAXED: Final = ("PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE")
 """How a transaction begins on SQLite, which is told each time what it is to wait for at its end."""

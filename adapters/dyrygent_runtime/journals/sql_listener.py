@@ -103,10 +103,10 @@ class SqlListener:
         """End the thread and its connection; they begin again when needed."""
         with self._changed:
             mine, self._mine = self._mine, _OfProcess()
-            mine.is_stopping = True
+            mine.is_stopping, thread = True, mine.thread
             self._changed.notify_all()
-        if mine.thread is not None and mine.pid == os.getpid():
-            mine.thread.join(_STOP_S)
+        if thread is not None and mine.pid == os.getpid():
+            thread.join(_STOP_S)
 
     def _run(self, mine: _OfProcess) -> None:
         try:
