@@ -37,7 +37,7 @@ _URLS: Final = {
     "memory": ("", "memory://"),
     "sqlite": ("", "sqlite:///{folder}/journal.db"),
     "postgresql": ("DYRYGENT_TEST_POSTGRESQL_URL", "postgresql://postgres:postgres@127.0.0.1:5432/postgres"),
-    "mariadb": ("DYRYGENT_TEST_MYSQL_URL", "mysql://root:root@127.0.0.1:3306/test"),
+    "mariadb": ("DYRYGENT_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test"),
     "redis": ("DYRYGENT_TEST_REDIS_URL", "redis://127.0.0.1:6379/10"),
 }
 _PORTS: Final = {"postgresql": 5432, "mariadb": 3306, "redis": 6379}

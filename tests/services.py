@@ -87,7 +87,7 @@ REDIS: Final = Service("Redis", "DYRYGENT_TEST_REDIS_URL", "redis://127.0.0.1:63
 POSTGRESQL: Final = Service(
     "PostgreSQL", "DYRYGENT_TEST_POSTGRESQL_URL", "postgresql://postgres:postgres@127.0.0.1:5432/postgres"
 )
-MYSQL: Final = Service("MariaDB or MySQL", "DYRYGENT_TEST_MYSQL_URL", "mysql://root:root@127.0.0.1:3306/test")
+MYSQL: Final = Service("MariaDB or MySQL", "DYRYGENT_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test")
 AMQP: Final = Service("RabbitMQ", "DYRYGENT_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 
 
