@@ -21,6 +21,7 @@ from property_tests.dags import Dag, workflow_of
 __all__ = ["SCENES", "Tally", "every_fault", "single_faults", "tried"]
 
 SETTINGS: Final = Settings(
+    poll_ms=3_000,
     sweep_interval_ms=3_000,
     grace_ms=10_000,
     lease_ms=20_000,

@@ -181,7 +181,7 @@ class Conductor:
         """Dispatch, wake up in time, tell, finish; what the journal is suddenly away for is left to the sweep."""
         folded, steps = caught_up.folded, caught_up.steps
         if any(step.after.round != step.before.round for step in steps) and not folded.state.is_finished:
-            self._take_back(folded.key)  # before anything of the new round can end
+            self._take_back(folded.key, until_ms)  # before anything of the new round can end
         fresh = _that_counted(steps, results)
         refusals: list[Refusal] = []
         try:
@@ -225,9 +225,12 @@ class Conductor:
         if waits_ms and min(waits_ms) < self.settings.sweep_interval_ms:
             self.journal.remind(folded.key, in_ms=min(waits_ms))
 
-    def _take_back(self, key: WorkflowKey) -> None:
-        """Tell the engine that a workflow whose end it was told runs again."""
+    def _take_back(self, key: WorkflowKey, until_ms: int) -> None:
+        """Tell the engine that a workflow whose end it was told runs again; too late, it may have ended again."""
         self.reach(FaultPoint.BEFORE_TAKE_BACK)
+        if self.clock.monotonic_ms() > until_ms:
+            _LOG.warning("workflow %s: too late to tell the engine that it runs again", quoted(key.id))
+            return
         try:
             self.adapter.publish(WorkflowOutcome(key, WorkflowState.RUNNING))
         except AdapterUnavailableError as problem:

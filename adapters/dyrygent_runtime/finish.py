@@ -7,7 +7,12 @@ from typing import Any, Final
 
 from dyrygent_core import Attempt, DyrygentError, Failure, Status, WorkflowState
 from dyrygent_core.codec import decode_call
-from dyrygent_core.errors import UnsupportedVersionError, UpstreamFailedError
+from dyrygent_core.errors import (
+    AdapterUnavailableError,
+    JournalUnavailableError,
+    UnsupportedVersionError,
+    UpstreamFailedError,
+)
 from dyrygent_core.ports import Journal, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, attempt_id, end_of
@@ -80,6 +85,8 @@ def _value(
     """Give the workflow's own value; one that cannot be put together is an error of the workflow itself."""
     try:
         return WorkflowState.SUCCESS, fill(journal, values, folded, folded.definition.output, fresh), None
+    except (JournalUnavailableError, AdapterUnavailableError):  # it can be put together later, or elsewhere
+        raise
     except DyrygentError as problem:
         return WorkflowState.ERROR, None, failure_of(problem)
 

@@ -138,8 +138,13 @@ class Folds:
         return base, [*appended.missed, *_stamped(observations, appended, nonce)]
 
     def _written(self, base: Folded, nonce: str) -> tuple[Folded, list[Entry]] | None:
-        """Give what there is to fold if an entry with this nonce was written, else None."""
+        """Give what there is to fold if an entry with this nonce was written, else None.
+
+        Another turn of this process may have folded beyond it, so if need be the whole journal is looked through.
+        """
         base, entries = self._tail(base)
+        if base.seen.position and all(entry.nonce != nonce for entry in entries):
+            base, entries = self._anew(base)
         return (base, entries) if any(entry.nonce == nonce for entry in entries) else None
 
     def _tail(self, base: Folded) -> tuple[Folded, list[Entry]]:

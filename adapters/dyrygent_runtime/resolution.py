@@ -8,6 +8,7 @@ element, of the list that the instance's node maps over, which the instance is f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 from attrs import evolve
@@ -75,7 +76,8 @@ def fill(
     """Return a template's value with results in place, `fresh` as above; raises as `refs.resolve` does."""
     results = Results(journal, values, folded, fresh)
     results.read((None, reference.node) for reference in template.references)
-    return resolve(template.value, template.references, results.seen_by(None))
+    own = deepcopy(template.value)  # workflows of equal definitions share it
+    return resolve(own, template.references, results.seen_by(None))
 
 
 _Names: TypeAlias = tuple[list[Attempt], Attempt | None]

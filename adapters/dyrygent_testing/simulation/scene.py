@@ -8,7 +8,6 @@ from random import Random
 from typing import Final
 
 from dyrygent_core import Attempt, Node, Observation, State, Workflow, advance
-from dyrygent_core.codec import JSON_VALUES, decode_call, decode_definition
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
@@ -67,8 +66,8 @@ class Scene:
             self._boot(Life(name, 1))
         self._client = Client(self._world, workflow, lambda: self._processes[_CLIENT])
         self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
-        definition, _ = workflow.build()  # raises what `start` would, before anything happens
-        self._patience_ms = _patience_ms(settings, definition.graph.nodes, length_ms)
+        self._definition, self._calls = workflow.build()  # raises what `start` would, before anything happens
+        self._patience_ms = _patience_ms(settings, self._definition.graph.nodes, length_ms)
         for name in self._names:
             self._client.start(name)
             for at_ms, request in asked(requests, faults.heal_ms):
@@ -156,18 +155,14 @@ class Scene:
             self.recorder.view(process.life, process.conductor.refresh(history.key))
 
     def _history(self, name: str) -> History:
-        stored = self._store.definition(name)
-        definition = decode_definition(stored.definition)
-        graph = definition.graph
+        stored, graph = self._store.definition(name), self._definition.graph
         entries = self._store.read(stored.key)
         state, _ = advance(graph, State.initial(graph), [entry.observation for entry in entries])
-        numbers = range(len(graph))
-        calls = self._store.calls(stored.key, numbers)
         told = {attempt for it in self.recorder.wrote if it.workflow == name for attempt in it.results}
         return History(
             key=stored.key,
-            definition=definition,
-            calls=tuple(decode_call(calls[number], JSON_VALUES) for number in numbers),
+            definition=self._definition,
+            calls=self._calls,
             entries=entries,
             results=self._store.results(stored.key, sorted(told)),
             state=state,

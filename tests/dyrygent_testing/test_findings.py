@@ -1,0 +1,86 @@
+"""What simulations have found: the smallest life that shows it, of each.
+
+Those that fail are reported, and fail until they are repaired.
+"""
+
+from __future__ import annotations
+
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    Failed,
+    Graph,
+    Node,
+    RerunRequested,
+    Role,
+    State,
+    Succeeded,
+    Workflow,
+    advance,
+    call,
+)
+from dyrygent_testing import Fault, FaultKind, check_invariants, simulate
+
+
+def chain() -> Workflow:
+    """Build two nodes, of which the second needs the first's result, and the whole returns both."""
+    workflow = Workflow()
+    first = workflow.add(call("run"), id="a")
+    second = workflow.add(call("run", first.result), id="b")
+    workflow.returns([first.result, second.result])
+    return workflow
+
+
+def test_a_journal_that_is_away_is_no_error_of_the_workflow() -> None:
+    """A workflow that succeeded is never published as ERROR because its result could not be read just then."""
+    check_invariants(simulate(chain(), faults=[Fault("journal.results", 1, FaultKind.UNAVAILABLE)]))
+
+
+def test_results_of_alike_workflows_are_apart() -> None:
+    """What one workflow returned does not change when another of the same definition returns."""
+    check_invariants(simulate(chain(), copies=2, workers=1))
+
+
+def test_another_round_forgets_what_a_last_node_took() -> None:
+    """A rerun lets a node of the whole workflow begin anew in everything."""
+    graph = Graph([Node("a"), Node("last", role=Role.FINALLY)])
+    first_round = [Begin(), Failed(Attempt("a")), Succeeded(Attempt("last"), branches=())]
+    state, _ = advance(graph, State.initial(graph), [*first_round, RerunRequested()])
+
+    assert state.branches("last") is None
+
+
+def test_who_was_stopped_takes_no_end_back() -> None:
+    """Whoever asked for another round, and was stopped until it had ended, does not say that it runs."""
+    check_invariants(
+        simulate(
+            chain(),
+            outcomes={"b": [Failed(Attempt("b"))]},
+            requests=[(5_000, RerunRequested())],
+            faults=[Fault("point.before_take_back", 1, FaultKind.STOP, 45_000)],
+        )
+    )
+
+
+def test_what_was_written_is_not_written_again() -> None:
+    """A turn that is tried again finds its entry, also when the process has folded beyond it meanwhile."""
+    faults = [
+        Fault("journal.append", 1, FaultKind.LOST_REPLY),
+        Fault("point.before_read_back", 1, FaultKind.PAUSE, 1),
+        Fault("journal.read", 1, FaultKind.UNAVAILABLE, 45_000),
+    ]
+
+    trace = simulate(chain(), faults=faults)
+
+    check_invariants(trace)
+    assert len({(entry.nonce, entry.position) for entry in trace.histories[0].entries}) == 3
+
+
+def test_who_tries_again_is_fenced_from_its_first_try() -> None:
+    """A turn whose reply was lost, and that is tried again after half the grace, leaves the sending to the sweep."""
+    faults = [
+        Fault("journal.append", 1, FaultKind.LOST_REPLY),
+        Fault("journal.read", 1, FaultKind.UNAVAILABLE, 16_250),
+    ]
+
+    check_invariants(simulate(chain(), faults=faults))
