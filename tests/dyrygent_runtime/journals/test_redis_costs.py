@@ -16,9 +16,9 @@ import redis
 from dyrygent_core import Attempt, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError
 from dyrygent_core.ports import Lease, Mark, MarkKind, NewWorkflow, Query, Seen, StoredSnapshot, WorkflowKey
-from dyrygent_runtime.journals import redis_watching
-from dyrygent_runtime.journals.redis_journal import RedisJournal
-from dyrygent_runtime.journals.redis_watching import Listener
+from dyrygent_runtime.journals.redis import RedisJournal
+from dyrygent_runtime.journals.redis import watching as redis_watching
+from dyrygent_runtime.journals.redis.watching import Listener
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, at_once, eventually, new_workflow
 from tests.dyrygent_runtime.journals.redis_servers import Server, Wire, started
 

@@ -1,6 +1,6 @@
 """The Redis journal: one script, one round trip, for each step of a turn.
 
-A script touches keys of one partition only (`redis_keys`), so that it can do all it needs on a cluster too.
+A script touches keys of one partition only (`keys`), so that it can do all it needs on a cluster too.
 How durable it is, is the server's configuration: with `appendfsync everysec` a crash of the server may lose the
 last second, without an append-only file all since the last snapshot. Whoever sweeps says so once.
 """
@@ -31,9 +31,9 @@ from dyrygent_core.ports import (
     StoredWorkflow,
     WorkflowKey,
 )
-from dyrygent_runtime.journals import redis_scripts as scripts
-from dyrygent_runtime.journals.redis_connection import RedisConnection
-from dyrygent_runtime.journals.redis_keys import (
+from dyrygent_runtime.journals.redis import scripts
+from dyrygent_runtime.journals.redis.connection import RedisConnection
+from dyrygent_runtime.journals.redis.keys import (
     STORED,
     Keys,
     entries_of,
@@ -44,7 +44,7 @@ from dyrygent_runtime.journals.redis_keys import (
     stored_of,
     tags_text,
 )
-from dyrygent_runtime.journals.redis_walking import claim_due, list_page, purge_closed, removal
+from dyrygent_runtime.journals.redis.walking import claim_due, list_page, purge_closed, removal
 from dyrygent_runtime.journals.writing import field_of, lease_text
 
 __all__ = ["RedisJournal"]
@@ -57,7 +57,7 @@ _DAY_MS: Final = 86_400_000
 
 
 class RedisJournal:
-    """Keeps workflows in Redis 5 or newer, or a cluster of it (`redis_address` says how its URL is written).
+    """Keeps workflows in Redis 5 or newer, or a cluster of it (`address` says how its URL is written).
 
     Connections are opened when needed, in each process its own.
 

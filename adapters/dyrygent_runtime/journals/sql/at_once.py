@@ -5,7 +5,7 @@ the row that they left, and gives positions and time from there. Only what it re
 beginning: entries written by those it waited for are not among them. Positions have no gaps, so that is seen, and the
 rest is read by a second statement. Entries never change, so they are those that stood there under the lock.
 
-The same UPDATE calls those who wait for the workflow (`sql_listener`), if anybody does: PostgreSQL delivers calls when
+The same UPDATE calls those who wait for the workflow (`listener`), if anybody does: PostgreSQL delivers calls when
 they are committed, and commits transactions that call one after the other, so nobody is called in vain.
 Marks wait for no disk. They lock the workflow's row against deletion only, which appends do not mind.
 """
@@ -20,12 +20,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Appended, WorkflowKey
-from dyrygent_runtime.journals.sql_durability import RELAXED, RELAXED_TEXT
-from dyrygent_runtime.journals.sql_entries import Batch, missed_of
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_marks import MarkChange
-from dyrygent_runtime.journals.sql_tables import ENTRIES, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import NOW_MS, NOW_MS_IN_POSTGRESQL
+from dyrygent_runtime.journals.sql.durability import RELAXED, RELAXED_TEXT
+from dyrygent_runtime.journals.sql.entries import Batch, missed_of
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.marks import MarkChange
+from dyrygent_runtime.journals.sql.tables import ENTRIES, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import NOW_MS, NOW_MS_IN_POSTGRESQL
 
 __all__ = ["append_at_once", "look_and_watch", "mark_at_once"]
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, delete, select, update
 
 from dyrygent_core.ports import Due, WorkflowKey
-from dyrygent_runtime.journals.sql_durability import RELAXED
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_tables import OF_WORKFLOW, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import START_MS
+from dyrygent_runtime.journals.sql.durability import RELAXED
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.tables import OF_WORKFLOW, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import START_MS
 
 __all__ = ["claim_at_once", "claim_by_steps", "delete_closed", "delete_one", "is_anything_due"]
 

@@ -1,7 +1,7 @@
 """Entries: how they are written down, appended step by step, and read.
 
 The steps of an append, all in one transaction: take the lock and read with it what was missed; insert; move the
-workflow's row on. Each is a round trip, so PostgreSQL does it in another way (`sql_at_once`).
+workflow's row on. Each is a round trip, so PostgreSQL does it in another way (`at_once`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dyrygent_core import Attempt, Begin, Observation, WorkflowState
 from dyrygent_core.codec import decode_observation, encode_observation
 from dyrygent_core.errors import UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import Appended, Entry, Seen, WorkflowKey
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_tables import ENTRIES, RESULTS, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import NOW_MS
-from dyrygent_runtime.journals.sql_upserts import insert_if_absent
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.tables import ENTRIES, RESULTS, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import NOW_MS
+from dyrygent_runtime.journals.sql.upserts import insert_if_absent
 from dyrygent_runtime.journals.writing import field_of
 
 __all__ = ["Batch", "append_by_steps", "batch_of", "insert_begin", "missed_of", "read_entries"]
