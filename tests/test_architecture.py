@@ -41,7 +41,7 @@ THIRD_PARTIES: Final[dict[str, frozenset[str]]] = {
     "local_dyrygent": frozenset({"attr", "attrs"}),
     "dyrygent_testing": frozenset({"attr", "attrs", "celery", "hypothesis", "pytest"}),
 }
-EXTRAS: Final = ("celery", "hypothesis", "kombu", "pytest", "redis", "sqlalchemy")
+EXTRAS: Final = ("celery", "hypothesis", "kombu", "psycopg", "pymysql", "pytest", "redis", "sqlalchemy")
 """What a user need not have installed."""
 
 PURE_MODULES: Final = frozenset(
