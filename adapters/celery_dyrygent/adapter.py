@@ -23,6 +23,7 @@ from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime import Conductor, OnConflict, Run, Settings, start
+from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.settings import CHUNK
 
@@ -45,7 +46,9 @@ class CeleryAdapter:
         self.app = app
         self.journal = journal if journal is not None else journal_of(app)
         self._values = KombuValues(app)
-        self.conductor = Conductor(self.journal, self, settings=settings or settings_of(app))
+        settings = settings or settings_of(app)
+        self.marks = LateMarks(self.journal, settings)
+        self.conductor = Conductor(self.journal, self, settings=settings, mark=self.marks.add)
         self.outbox = Outbox(self.conductor, send_limit=CHUNK)
 
     def __repr__(self) -> str:

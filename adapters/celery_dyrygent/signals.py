@@ -79,7 +79,7 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     here = boot()
     mark = Mark(MarkKind.STARTED, identity.attempt, here.worker, here.boot)
     try:
-        started_ms = adapter.journal.mark(identity.workflow, [mark])
+        started_ms = adapter.marks.write_with(identity.workflow, [mark])
     except JournalUnavailableError as problem:
         _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
         started_ms = None

@@ -20,6 +20,7 @@ from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.nodes import Each, Path
 from dyrygent_core.ports import Journal, Refusal, ValueCodec
 from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
+from dyrygent_runtime.at_hand import AtHand
 from dyrygent_runtime.elements import block_of, blocks_of, list_at
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded
@@ -33,15 +34,17 @@ def resolved_calls(
     values: ValueCodec,
     folded: Folded,
     attempts: Sequence[Attempt],
-    fresh: Mapping[Attempt, bytes],
+    at_hand: AtHand,
 ) -> tuple[dict[Attempt, Call], list[Refusal]]:
     """Give the calls of attempts ready to be sent, and refusals for those that cannot be read or resolved.
 
-    `fresh`: results that this process has just appended, so need not be read.
+    `at_hand`: what need not be read.
     """
     graph = folded.definition.graph
     numbers = [graph.number(attempt.node) for attempt in attempts]
-    stored = journal.calls(folded.key, sorted(set(numbers)))
+    stored = {number: at_hand.calls[number] for number in numbers if number in at_hand.calls}
+    if unread := sorted(set(numbers) - stored.keys()):
+        stored |= journal.calls(folded.key, unread)
     calls: dict[Attempt, Call] = {}
     refusals: list[Refusal] = []
     for attempt, number in zip(attempts, numbers, strict=True):
@@ -51,7 +54,7 @@ def resolved_calls(
             raise
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
-    results = Results(journal, values, folded, fresh)
+    results = Results(journal, values, folded, at_hand.results)
     results.read((attempt, reference.node) for attempt, call in calls.items() for reference in call.inputs.references)
     ready: dict[Attempt, Call] = {}
     for attempt, call in calls.items():
@@ -73,7 +76,10 @@ def fill(
     template: Template,
     fresh: Mapping[Attempt, bytes] | None = None,
 ) -> Any:
-    """Return a template's value with results in place, `fresh` as above; raises as `refs.resolve` does."""
+    """Return a template's value with results in place; raises as `refs.resolve` does.
+
+    `fresh`: results that this process has just appended, so need not be read.
+    """
     results = Results(journal, values, folded, fresh)
     results.read((None, reference.node) for reference in template.references)
     own = deepcopy(template.value)  # workflows of equal definitions share it

@@ -74,7 +74,7 @@ def start(
         _check_same(new, created, policy)
         return Run(conductor, created.key)
     begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
-    conductor.begin(Folded.initial(created.key, definition), nonce, begin, until)
+    conductor.begin(Folded.initial(created.key, definition), begin, new.calls, until)
     return Run(conductor, created.key)
 
 

@@ -37,6 +37,7 @@ from dyrygent_core.ports import (
 from dyrygent_runtime import Conductor, OnConflict, Run, Settings, Sweeper, start
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.reports import raised, returned
 
@@ -71,9 +72,9 @@ class LocalAdapter:
         _check_functions(functions)
         self._functions = dict(functions)
         self.journal = journal if journal is not None else MemoryJournal()
-        self.conductor = Conductor(
-            self.journal, self, settings=settings or Settings(poll_ms=_LOCAL_POLL_MS), clock=clock
-        )
+        settings = settings or Settings(poll_ms=_LOCAL_POLL_MS)
+        self._marks = LateMarks(self.journal, settings)
+        self.conductor = Conductor(self.journal, self, settings=settings, clock=clock, mark=self._marks.add)
         self._identity = Lease(f"local@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8))
         self._lock = threading.Lock()
         self._active: set[str] = set()
@@ -115,6 +116,7 @@ class LocalAdapter:
         self._is_closed = True
         self._sweeper.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._marks.flush()
 
     # The adapter port
 
@@ -204,7 +206,7 @@ class LocalAdapter:
     def _mark_started(self, item: Dispatch) -> int | None:
         mark = Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)
         try:
-            return self.journal.mark(item.workflow, [mark])
+            return self._marks.write_with(item.workflow, [mark])
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the start is not marked: %s", quoted(item.workflow.id), problem)
             return None

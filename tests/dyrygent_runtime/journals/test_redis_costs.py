@@ -61,7 +61,7 @@ _Asked: TypeAlias = Callable[[RedisJournal, WorkflowKey], object]
 _CALLS: dict[str, _Asked] = {
     "create": lambda journal, _: journal.create(_NEW, nonce="n", due_in_ms=LATER_MS),
     "append": lambda journal, key: journal.append(
-        key, [Succeeded(_A), Lost(_A)], seen=Seen(1, "n"), nonce="m", results={_A: b"value"}
+        key, [Succeeded(_A), Lost(_A)], seen=Seen(1, "n"), nonce="m", results={_A: b"value"}, calls=[0, 1]
     ),
     "read": lambda journal, key: journal.read(key),
     "definition": lambda journal, key: journal.definition(key.id),

@@ -114,20 +114,22 @@ class RedisJournal:
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         """See `Journal.append`. It is sent once: if the reply is lost, the caller reads whether it was written."""
         keys = self._keys(key)
-        arguments: list[Any] = [key.incarnation, member_of(key), seen.position, seen.nonce, nonce, len(observations)]
-        arguments += [encode_observation(it) for it in observations]
+        arguments: list[Any] = [key.incarnation, member_of(key), seen.position, seen.nonce, nonce]
+        arguments += [len(observations), len(calls), *map(encode_observation, observations), *calls]
         for attempt, value in (results or {}).items():
             arguments += [field_of(attempt), value]
-        names = [keys.head, keys.entries, keys.results, keys.due, keys.closed, keys.wake]
-        _, first, at_ms, has_diverged, lines = _known(key, self._redis.run(scripts.APPEND, names, arguments))
+        names = [keys.head, keys.entries, keys.results, keys.due, keys.closed, keys.wake, keys.calls]
+        _, first, at_ms, has_diverged, lines, texts = _known(key, self._redis.run(scripts.APPEND, names, arguments))
+        found = _found(calls, texts)
         try:
             missed = entries_of(lines, int(first) - len(lines))
         except UnsupportedVersionError:
-            return Appended(int(first), int(at_ms), (), has_diverged=True)
-        return Appended(int(first), int(at_ms), missed, bool(has_diverged))
+            return Appended(int(first), int(at_ms), (), has_diverged=True, calls=found)
+        return Appended(int(first), int(at_ms), missed, bool(has_diverged), found)
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
         """See `Journal.read`."""
@@ -147,7 +149,7 @@ class RedisJournal:
         if not numbers:
             return {}
         values = self._read(key, lambda pipe, keys: pipe.hmget(keys.calls, list(numbers)))
-        return {number: value for number, value in zip(numbers, values, strict=True) if value is not None}
+        return _found(numbers, values)
 
     def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
         """See `Journal.results`."""
@@ -280,6 +282,10 @@ def _known(key: WorkflowKey, answer: Any) -> Any:
     if answer[0] == b"unknown":
         raise UnknownWorkflowError(key.id)
     return answer
+
+
+def _found(numbers: Sequence[int], texts: Sequence[bytes | None]) -> dict[int, bytes]:
+    return {number: text for number, text in zip(numbers, texts, strict=True) if text is not None}
 
 
 def _chunks(calls: Sequence[bytes]) -> Sequence[Sequence[Any]]:

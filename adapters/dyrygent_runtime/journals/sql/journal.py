@@ -99,9 +99,12 @@ class SqlJournal:
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         """See `Journal.append`."""
-        batch = entries.batch_of(self._name, key, observations, seen=seen, nonce=nonce, results=results or {})
+        batch = entries.batch_of(
+            self._name, key, observations, seen=seen, nonce=nonce, results=results or {}, calls=calls
+        )
         if self._is_at_once:
             channel = channel_of(self._namespace, key)
             return self._database.write_at_once(lambda it: at_once.append_at_once(it, channel, batch))
