@@ -112,6 +112,10 @@ class Conductor:
         """
         return self._folds.now(key).folded
 
+    def known(self, key: WorkflowKey) -> Folded | None:
+        """Return the workflow as far as this process has folded it, if it has it at hand; nothing is read."""
+        return self._folds.cache.get(key)
+
     def catch_up(self, key: WorkflowKey) -> Folded:
         """Return the workflow as of now; keep a snapshot if it took long to get there."""
         caught_up = self._folds.now(key)
@@ -135,7 +139,7 @@ class Conductor:
     def send(self, folded: Folded, attempts: Sequence[Attempt], *, until: int) -> None:
         """Dispatch attempts that a sweep found unsent, in chunks; what is refused for good is recorded as failed.
 
-        Each chunk is marked at once. Stops at `until` (monotonic milliseconds) and at the first transport error: the sweep owns the rest.
+        Each chunk is marked at once. Stops at `until` (monotonic milliseconds) and at the first transport error.
         """
         self._refuse(folded, self._sweeping_sender.send(folded, attempts, until, NOTHING))
 

@@ -21,7 +21,7 @@ from dyrygent_core.ports import Journal, Mark, WorkflowKey
 from dyrygent_runtime.forks import reset_after_fork
 from dyrygent_runtime.settings import CHUNK, Settings
 
-__all__ = ["Later", "LateMarks"]
+__all__ = ["LateMarks", "Later"]
 
 _LOG = logging.getLogger("dyrygent")
 _LATEST_MS: Final = 250
@@ -44,6 +44,7 @@ class LateMarks:
         self._journal = journal
         self._late_ms = min(_LATEST_MS, settings.grace_ms // _SHARE_OF_GRACE)
         self._later = later
+        self._is_asked = False
         self._reset()
         reset_after_fork(self._reset)
 
@@ -51,6 +52,12 @@ class LateMarks:
         """Return how many marks wait."""
         with self._lock:
             return sum(map(len, self._waiting.values()))
+
+    @property
+    def waiting(self) -> list[tuple[WorkflowKey, Mark]]:
+        """What waits, and of which workflows."""
+        with self._lock:
+            return [(key, mark) for key, marks in self._waiting.items() for mark in marks]
 
     def add(self, key: WorkflowKey, marks: Sequence[Mark]) -> None:
         """Write marks a quarter of a second later at most; at once if a whole chunk of the workflow's waits.
@@ -61,10 +68,12 @@ class LateMarks:
             waiting = self._waiting.setdefault(key, [])
             waiting += marks
             is_many = len(waiting) >= CHUNK
-            is_first, self._is_asked = not self._is_asked and not is_many, self._is_asked or not is_many
+            is_to_ask = not is_many and not self._is_asked
+            if is_to_ask:
+                self._is_asked = True
         if is_many:
             self.write_with(key, ())
-        elif is_first:
+        elif is_to_ask:
             self._later(self._late_ms, self.flush)
 
     def write_with(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
@@ -79,7 +88,9 @@ class LateMarks:
     def flush(self) -> None:
         """Write all that waits; what the journal is away for is given up."""
         with self._lock:
-            waiting, self._waiting, self._is_asked = self._waiting, {}, False
+            waiting = dict(self._waiting)
+            self._waiting.clear()
+            self._is_asked = False
         for key, marks in waiting.items():
             try:
                 self._journal.mark(key, marks)
