@@ -202,8 +202,11 @@ class Journal(Protocol):
         """Keep a snapshot, unless one of that position or a later one is there (J6)."""
         ...
 
-    def delete(self, key: WorkflowKey) -> None:
-        """Remove everything about the workflow; nothing happens if it is gone."""
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
+        """Remove everything about the workflow, if its last entry is at position `at`; None: wherever that is.
+
+        Tell whether it is gone now, as it is if it was before.
+        """
         ...
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:

@@ -178,10 +178,10 @@ class JournalMachine(RuleBasedStateMachine):
         """Set and remove annotations."""
         self._same(lambda it: it.annotate(key, notes))
 
-    @rule(key=_KEYS)
-    def delete(self, key: WorkflowKey) -> None:
-        """Delete a workflow, or what is not there."""
-        self._same(lambda it: it.delete(key))
+    @rule(key=_KEYS, at=st.none() | st.integers(1, 3))
+    def delete(self, key: WorkflowKey, at: int | None) -> None:
+        """Delete a workflow, or what is not there, or has gone on."""
+        self._same(lambda it: it.delete(key, at=at))
 
     @rule(worker=st.sampled_from(_IDS), boot=st.sampled_from(("1", "2")), active=_NAMES, reserved=_NAMES)
     def renew_lease(self, worker: str, boot: str, active: frozenset[str], reserved: frozenset[str]) -> None:

@@ -200,13 +200,16 @@ class MemoryJournal:
             if record.snapshot is None or record.snapshot.seen.position < snapshot.seen.position:
                 record.snapshot = snapshot
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`."""
         with self._changed:
             record = self._records.get(key.id)
             if record is not None and record.workflow.key == key:
+                if at is not None and len(record.lines) != at:
+                    return False
                 del self._records[key.id]
             self._changed.notify_all()
+            return True
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`."""

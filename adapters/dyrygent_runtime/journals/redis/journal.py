@@ -198,9 +198,10 @@ class RedisJournal:
         arguments = [snapshot.seen.position, snapshot.seen.nonce, snapshot.data]
         self._run_known(key, scripts.KEEP, [self._keys(key).head], arguments)
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`."""
-        self._redis.run_again(scripts.DELETE, *removal(self._namespace, key))
+        names, arguments = removal(self._namespace, key)
+        return bool(self._redis.run_again(scripts.DELETE, names, [*arguments, "" if at is None else at]))
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`. A page for a filter that matches one workflow in thousands may be short."""

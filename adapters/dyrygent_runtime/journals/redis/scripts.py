@@ -271,14 +271,16 @@ redis.pcall('PUBLISH', KEYS[4], 0)
 return 1
 """
 
+# As REMOVE, then at or nothing; gives 0 if the last entry is elsewhere
 DELETE: Final = (
     """
-if redis.call('HGET', KEYS[5], 'incarnation') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[5], 'incarnation') ~= ARGV[1] then return 1 end
+if ARGV[4] ~= '' and redis.call('LLEN', KEYS[6]) ~= tonumber(ARGV[4]) then return 0 end
 """
     + _REMOVE
 )
 
-# As DELETE, then closed_for
+# As REMOVE, then closed_for
 PURGE: Final = (
     _NOW
     + """

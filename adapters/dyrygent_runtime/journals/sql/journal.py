@@ -166,15 +166,16 @@ class SqlJournal:
         """See `Journal.keep_snapshot`."""
         self._database.hint(lambda it: definitions.keep_snapshot(it, self._name, key, snapshot))
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`. Who watches the workflow is woken, to learn of it."""
 
-        def delete_and_tell(connection: Connection) -> None:
-            due.delete_one(connection, self._name, key)
-            if self._is_at_once:
+        def delete_and_tell(connection: Connection) -> bool:
+            is_gone = due.delete_one(connection, self._name, key, at)
+            if is_gone and self._is_at_once:
                 connection.execute(select(func.pg_notify(channel_of(self._namespace, key), "")))
+            return is_gone
 
-        self._database.write(delete_and_tell)
+        return self._database.write(delete_and_tell)
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`."""
