@@ -70,7 +70,7 @@ class Conductor:
         self._folds = Folds(journal, self.reach)
         common = (journal, adapter, self.settings, self.clock, self.reach)
         self._sender = Sender(*common, mark=mark or journal.mark)
-        self._sweeping_sender = Sender(*common, mark=journal.mark)
+        self._prompt_sender = Sender(*common, mark=journal.mark)
 
     # Turns
 
@@ -101,9 +101,12 @@ class Conductor:
         return self._refuse(*turned)
 
     def begin(self, folded: Folded, at: Entry, calls: Sequence[bytes], until: int) -> Folded:
-        """Do what follows from a workflow's first entry, which `create` wrote with these calls."""
+        """Do what follows from a workflow's first entry, which `create` wrote with these calls.
+
+        What is sent is marked at once: the process that starts a workflow often ends right after.
+        """
         caught_up = self._folds.begin(folded, at, dict(enumerate(calls)))
-        return self._refuse(caught_up.folded, self._follow_up(caught_up, {}, until, None))
+        return self._refuse(caught_up.folded, self._follow_up(caught_up, {}, until, None, sender=self._prompt_sender))
 
     def refresh(self, key: WorkflowKey) -> Folded:
         """Return the workflow as of now, folding what this process has not seen; nothing is written.
@@ -111,6 +114,10 @@ class Conductor:
         Raises as `turn` does, but for the nonce.
         """
         return self._folds.now(key).folded
+
+    def find(self, workflow_id: str) -> WorkflowKey:
+        """Return which workflow has this id now; what is read for that is kept. Raises `UnknownWorkflowError`."""
+        return self._folds.find(workflow_id)
 
     def known(self, key: WorkflowKey) -> Folded | None:
         """Return the workflow as far as this process has folded it, if it has it at hand; nothing is read."""
@@ -141,7 +148,7 @@ class Conductor:
 
         Each chunk is marked at once. Stops at `until` (monotonic milliseconds) and at the first transport error.
         """
-        self._refuse(folded, self._sweeping_sender.send(folded, attempts, until, NOTHING))
+        self._refuse(folded, self._prompt_sender.send(folded, attempts, until, NOTHING))
 
     def routes(self, folded: Folded, attempts: Iterable[Attempt]) -> Mapping[int, Route]:
         """Return where these attempts go, by node number."""
@@ -168,7 +175,7 @@ class Conductor:
         self.reach(FaultPoint.BEFORE_APPEND)
         caught_up = self._folds.append(key, observations, results, nonce, is_second_try=tried_ms is not None)
         self.reach(FaultPoint.AFTER_APPEND)
-        return caught_up.folded, self._follow_up(caught_up, results, until_ms, send_limit)
+        return caught_up.folded, self._follow_up(caught_up, results, until_ms, send_limit, sender=self._sender)
 
     def _until_ms(self, since_ms: int | None) -> int:
         """Give until when an owner may send whose append was first sent then, or is sent now."""
@@ -186,7 +193,13 @@ class Conductor:
         return folded
 
     def _follow_up(
-        self, caught_up: CaughtUp, results: Mapping[Attempt, bytes], until_ms: int, send_limit: int | None
+        self,
+        caught_up: CaughtUp,
+        results: Mapping[Attempt, bytes],
+        until_ms: int,
+        send_limit: int | None,
+        *,
+        sender: Sender,
     ) -> list[Refusal]:
         """Dispatch, wake up in time, tell, finish; what the journal is suddenly away for is left to the sweep."""
         folded, steps = caught_up.folded, caught_up.steps
@@ -195,7 +208,7 @@ class Conductor:
         at_hand = AtHand(_that_counted(steps, results), caught_up.calls)
         refusals: list[Refusal] = []
         try:
-            refusals = self._send_own(folded, steps, at_hand, until_ms, send_limit)
+            refusals = self._send_own(folded, steps, at_hand, until_ms, send_limit, sender=sender)
             self._remind(folded, steps)
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the sweep sends the rest of this turn: %s", quoted(folded.key.id), problem)
@@ -215,15 +228,17 @@ class Conductor:
         at_hand: AtHand,
         until_ms: int,
         send_limit: int | None,
+        *,
+        sender: Sender,
     ) -> list[Refusal]:
         attempts = [attempt for step in steps for attempt in step.emitted]
         if send_limit is not None and len(attempts) > send_limit:
-            attempts = self._sender.hand_over(folded.key, steps, send_limit)
+            attempts = sender.hand_over(folded.key, steps, send_limit)
         if not attempts:
             return []
         stopped = set(folded.state.to_revoke)  # by a later entry, which may have ended some too
         wanted = [it for it in attempts if is_in_flight(folded, it) and it not in stopped]
-        return self._sender.send(folded, wanted, until_ms, at_hand)
+        return sender.send(folded, wanted, until_ms, at_hand)
 
     def _remind(self, folded: Folded, steps: Sequence[Step]) -> None:
         """Have the sweep look in time for a retry that these entries have delayed, where its own rest is longer."""

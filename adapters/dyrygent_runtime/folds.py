@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final
 from weakref import WeakValueDictionary
@@ -69,6 +70,14 @@ class Folds:
             self.cache.drop(key)
             raise
         return self._caught_up(base, entries, is_cold=cached is None)
+
+    def find(self, workflow_id: str) -> WorkflowKey:
+        """Return which workflow has this id; keep what was read, for whoever asks something of it next."""
+        stored = self._journal.definition(workflow_id)
+        if self.cache.get(stored.key) is None:
+            with suppress(UnsupportedVersionError):  # who asks something of it is told
+                self.cache.put(self._restored(stored))
+        return stored.key
 
     def append(
         self,
@@ -175,7 +184,11 @@ class Folds:
         stored = self._journal.definition(key.id)
         if stored.key != key:
             raise UnknownWorkflowError(key.id)
-        definition = self._definition(stored)
+        return self._restored(stored)
+
+    def _restored(self, stored: StoredWorkflow) -> Folded:
+        """Give a workflow as of its newest snapshot."""
+        key, definition = stored.key, self._definition(stored)
         if stored.snapshot is not None:
             try:
                 return read_snapshot(key, definition, stored.snapshot)

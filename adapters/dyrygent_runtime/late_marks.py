@@ -5,16 +5,19 @@ so. A quick task has started by then in the same process, and its mark takes tho
 in one call. What a process that dies had not written yet counts as never sent: unless it has started by then, the
 sweep sends it again when the grace is over, under the same id.
 
-Who sends what the sweep found must say so at once, lest the next sweep find it too; and that an attempt has started is
-never late, for what a dead worker ran is told by that.
+Who sends what the sweep found must say so at once, lest the next sweep find it too; so must who starts a workflow, for
+its process may have nothing else to do. That an attempt has started is never late: it tells what a dead worker ran.
+A process that ends in order writes what waits.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
+from weakref import WeakSet
 
 from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import Journal, Mark, WorkflowKey
@@ -26,6 +29,8 @@ __all__ = ["LateMarks", "Later"]
 _LOG = logging.getLogger("dyrygent")
 _LATEST_MS: Final = 250
 _SHARE_OF_GRACE: Final = 8
+
+_ALL: Final[WeakSet[LateMarks]] = WeakSet()
 
 Later: TypeAlias = Callable[[int, Callable[[], None]], object]
 """Has something done, once, in so many milliseconds."""
@@ -47,6 +52,7 @@ class LateMarks:
         self._is_asked = False
         self._reset()
         reset_after_fork(self._reset)
+        _ALL.add(self)
 
     def __len__(self) -> int:
         """Return how many marks wait."""
@@ -101,3 +107,11 @@ class LateMarks:
         self._lock = threading.Lock()
         self._waiting: dict[WorkflowKey, list[Mark]] = {}
         self._is_asked = False
+
+
+def _flush_all() -> None:
+    for marks in list(_ALL):
+        marks.flush()
+
+
+atexit.register(_flush_all)

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
@@ -38,8 +38,10 @@ from dyrygent_runtime import Conductor, OnConflict, Run, Settings, Sweeper, star
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.late_marks import LateMarks
+from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.reports import raised, returned
+from dyrygent_runtime.settling import settle
 
 __all__ = ["LocalAdapter"]
 
@@ -53,7 +55,8 @@ _LOCAL_POLL_MS = 100
 class LocalAdapter:
     """Runs workflows of `functions`, by name, in `workers` threads.
 
-    `journal`: where workflows are kept; a `MemoryJournal` by default.
+    `journal`: where workflows are kept; a `MemoryJournal` by default. `listeners`: who is told what changes, see
+    `dyrygent_runtime.listeners`.
     Use it as a context manager, or call `close`; a workflow that is under way then waits in its journal.
     """
 
@@ -65,6 +68,7 @@ class LocalAdapter:
         journal: Journal | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> None:
         if workers < 1:
             message = f"workers must be at least 1, not {workers}"
@@ -74,7 +78,9 @@ class LocalAdapter:
         self.journal = journal if journal is not None else MemoryJournal()
         settings = settings or Settings(poll_ms=_LOCAL_POLL_MS)
         self._marks = LateMarks(self.journal, settings)
-        self.conductor = Conductor(self.journal, self, settings=settings, clock=clock, mark=self._marks.add)
+        self.conductor = Conductor(
+            self.journal, self, settings=settings, clock=clock, listeners=listeners, mark=self._marks.add
+        )
         self._identity = Lease(f"local@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8))
         self._lock = threading.Lock()
         self._active: set[str] = set()
@@ -112,11 +118,14 @@ class LocalAdapter:
         return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags)
 
     def close(self) -> None:
-        """Let the functions that run now end, start no more, and stop sweeping."""
+        """Let the functions that run now end, start no more, and stop sweeping.
+
+        If the journal is away, their outcomes are tried to be recorded for some seconds more.
+        """
         self._is_closed = True
         self._sweeper.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._marks.flush()
+        settle(self._outbox, self._marks)
 
     # The adapter port
 
