@@ -1,4 +1,4 @@
-"""Two unfinished workflows with one task id, which nothing refuses: what each reports is never taken for the other's."""
+"""Two unfinished workflows with one task id, which nothing refuses: what each reports is never taken as the other's."""
 
 from __future__ import annotations
 
