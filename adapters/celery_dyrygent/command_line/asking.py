@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
+import sys
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
@@ -50,6 +52,8 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     def made(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character gets its number
             try:
                 return function(*args, **kwargs)
             except (JournalUnavailableError, AdapterUnavailableError) as problem:

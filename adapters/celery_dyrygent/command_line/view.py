@@ -49,8 +49,9 @@ class View:
         """Give as many lines as fit."""
         height = max(options.height or console.size.height, _FRAME + _LEAST) - _FRAME
         for line in self._lines(height, is_ascii=options.ascii_only):
-            line.no_wrap, line.overflow = True, "ellipsis" if not options.ascii_only else "crop"
-            yield line
+            drawn = _in_ascii(line) if options.ascii_only else line
+            drawn.no_wrap, drawn.overflow = True, "crop" if options.ascii_only else "ellipsis"
+            yield drawn
 
     def _lines(self, height: int, *, is_ascii: bool) -> Iterator[Text]:
         it = self.glance
@@ -69,6 +70,13 @@ class View:
         yield from failed
         if self.note:
             yield Text(self.note, style="yellow")
+
+
+def _in_ascii(line: Text) -> Text:
+    """Write a line in what every terminal has; colours are dropped where characters must be."""
+    if line.plain.isascii():
+        return line
+    return Text(line.plain.replace("…", "...").encode("ascii", "backslashreplace").decode("ascii"))
 
 
 def _headline(it: Glance) -> Text:
