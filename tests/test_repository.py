@@ -72,9 +72,7 @@ def test_every_requirement_has_a_lower_bound(project: dict[str, Any]) -> None:
 
 def test_the_constraints_are_exact_versions_within_the_bounds(project: dict[str, Any]) -> None:
     """Each pin is a name and a version, and allowed by pyproject.toml; each requirement of `dev` has a pin."""
-    pins = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"]
-    assert [line for line in pins if not _PIN.fullmatch(line)] == []
-    pinned = {canonicalize_name(name): version for name, version in (line.split("==") for line in pins)}
+    pinned = _pins("constraints.txt")
 
     wrong = [
         str(requirement)
@@ -83,6 +81,18 @@ def test_the_constraints_are_exact_versions_within_the_bounds(project: dict[str,
         and not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "0"))
     ]
     assert wrong == []
+
+
+def test_the_oldest_versions_are_within_the_bounds(project: dict[str, Any]) -> None:
+    """What is tried with the oldest Celery is what a user of Python 3.11 may have, too."""
+    pinned = _pins("constraints-oldest.txt")
+    on_311 = [
+        it for it in _requirements(project) if it.marker is None or it.marker.evaluate({"python_version": "3.11"})
+    ]
+
+    wrong = [str(it) for it in on_311 if not it.specifier.contains(pinned.get(canonicalize_name(it.name), "1000"))]
+    assert wrong == []
+    assert pinned["celery"] == "5.3.6"
 
 
 def test_the_supported_pythons_are_those_that_ci_tries(project: dict[str, Any]) -> None:
@@ -130,6 +140,13 @@ def test_fragments_of_the_changelog_have_a_known_type() -> None:
     known = re.compile(rf"(?:\d+|\+[a-z0-9-]+)\.(?:{'|'.join(FRAGMENT_TYPES)})(?:\.\d+)?\.md")
 
     assert [name for name in names if not known.fullmatch(name)] == []
+
+
+def _pins(name: str) -> dict[str, str]:
+    """Read the versions that a file of constraints names, each of them exactly."""
+    pins = [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert [line for line in pins if not _PIN.fullmatch(line)] == []
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in pins)}
 
 
 def _requirements(project: dict[str, Any]) -> Iterator[Requirement]:

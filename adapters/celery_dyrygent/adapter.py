@@ -16,6 +16,7 @@ from celery import Celery
 
 from celery_dyrygent.backend import look_up, store_outcome
 from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
+from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journal, is_eager
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
@@ -42,7 +43,8 @@ class CeleryAdapter:
     """Runs workflows on a Celery app.
 
     `journal` and `settings` are taken from the app's configuration where they are not given, and `listeners` are told
-    besides those that it names.
+    besides those that it names. If the app is eager when the adapter is made (`task_always_eager`), nothing is sent:
+    whoever starts a workflow runs it, see `eager`.
     Raises `UsageError` for a setting of ours that does not exist or cannot be; see `configuration`.
     """
 
@@ -56,11 +58,13 @@ class CeleryAdapter:
     ) -> None:
         check_configuration(app)
         self.app = app
-        self.journal = journal if journal is not None else journal_of(app)
+        self.journal = journal or eager_journal(app) or journal_of(app)
+        self.inline = Inline(self) if is_eager(app) else None
         self._values = KombuValues(app)
         settings = settings or settings_of(app)
         self.marks = LateMarks(self.journal, settings)
-        self.conductor = Conductor(
+        conductor = Conductor if self.inline is None else EagerConductor
+        self.conductor = conductor(
             self.journal,
             self,
             settings=settings,
@@ -90,23 +94,30 @@ class CeleryAdapter:
         """The app's result serialiser."""
         return self._values
 
+    @property
+    def keeps_results(self) -> bool:
+        """Whether the result backend is told of ends: an eager app does so only with `task_store_eager_result`."""
+        return self.inline is None or bool(self.app.conf.task_store_eager_result)
+
     def check(self, call: Call) -> None:
         """Accept any name: a task may be registered in the workers only."""
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Publish task messages (A1)."""
-        return publish(self.app, batch)
+        return publish(self.app, batch) if self.inline is None else self.inline.take(batch)
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
         """Read the result backend (A3)."""
-        return look_up(self.app, submissions, self._values)
+        return look_up(self.app, submissions, self._values) if self.inline is None else {}
 
     def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
         """Ask the broker how long the queues are (A6)."""
-        return waiting(self.app, submissions)
+        return waiting(self.app, submissions) if self.inline is None else {}
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Tell the workers to drop what they have not started (A4)."""
+        if self.inline is not None:
+            return  # it is dropped when its turn comes
         try:
             self.app.control.revoke([it.attempt_id for it in submissions])
         except Exception as problem:  # each transport raises its client's own errors
@@ -115,6 +126,8 @@ class CeleryAdapter:
 
     def hand_over(self, key: WorkflowKey, position: int, offset: int) -> bool:
         """Let any worker's processor send the rest."""
+        if self.inline is not None:
+            return False
         arguments = [key.id, key.incarnation, position, offset]
         chosen = self.journal.annotations(key).get(PROCESSOR_OPTIONS, {})
         options = {"expires": _PROCESSOR_EXPIRES_S, **chosen, "ignore_result": True}
@@ -123,27 +136,31 @@ class CeleryAdapter:
 
     def publish(self, outcome: WorkflowOutcome) -> None:
         """Store the workflow's end in the result backend (A5)."""
-        store_outcome(self.app, outcome)
+        if self.keeps_results:
+            store_outcome(self.app, outcome)
 
 
-_ADAPTERS: weakref.WeakKeyDictionary[Any, CeleryAdapter] = weakref.WeakKeyDictionary()
+_ADAPTERS: weakref.WeakKeyDictionary[Any, dict[bool, CeleryAdapter]] = weakref.WeakKeyDictionary()
+"""By app, and by whether it is eager: tests change that."""
 _MAKING = threading.Lock()
 
 
 def settle_all() -> None:
     """Hand to the journals what this process has not handed over yet: it is about to end."""
-    for adapter in list(_ADAPTERS.values()):
+    for adapter in [it for adapters in list(_ADAPTERS.values()) for it in adapters.values()]:
         settle(adapter.outbox, adapter.marks)
 
 
 def adapter_of(app: Celery) -> CeleryAdapter:
-    """Return the app's adapter in this process, made at the first call.
+    """Return the app's adapter in this process, made at the first call; in an eager task, the one that applies it.
 
     Raises `UsageError` if its configuration names no usable journal.
     """
     app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001  # a proxy's own way
+    if (mine := applying(app)) is not None:
+        return mine
     with _MAKING:
-        adapter = _ADAPTERS.get(app)
-        if adapter is None:
-            adapter = _ADAPTERS[app] = CeleryAdapter(app)
-        return adapter
+        adapters, eager = _ADAPTERS.setdefault(app, {}), is_eager(app)
+        if eager not in adapters:
+            adapters[eager] = CeleryAdapter(app)
+        return adapters[eager]

@@ -21,7 +21,7 @@ from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of, failure_told
 from dyrygent_runtime.reports import returned, told
 
-__all__ = ["has_backend", "look_up", "store_outcome"]
+__all__ = ["as_result", "has_backend", "look_up", "store_outcome"]
 
 _CLOCK_TOLERANCE_MS: Final = 60_000
 """A result may look this much older than its attempt: workers and the journal's store have clocks of their own."""
@@ -105,7 +105,7 @@ def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
         if outcome.state is WorkflowState.RUNNING:
             app.backend.forget(outcome.key.id)
             return
-        _store(app, outcome.key.id, *_as_result(outcome))
+        _store(app, outcome.key.id, *as_result(outcome))
         for task_id, failure in outcome.untold:
             _store(app, task_id, _told(failure), states.FAILURE)
     except Exception as problem:  # as above
@@ -113,7 +113,8 @@ def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
         raise AdapterUnavailableError(message) from problem
 
 
-def _as_result(outcome: WorkflowOutcome) -> tuple[Any, str]:
+def as_result(outcome: WorkflowOutcome) -> tuple[Any, str]:
+    """Give what is stored of a workflow's end, an exception as backends write it, and Celery's state."""
     match outcome.state:
         case WorkflowState.SUCCESS:
             return outcome.value, states.SUCCESS

@@ -55,6 +55,8 @@ class Identity:
         None if the task is not of ours, or of a release that writes it otherwise: its end is found by the sweep.
         """
         written = (headers or {}).get(HEADER)
+        if written is None and headers:  # a task that is applied here and now (celery/app/task.py, `apply`)
+            written = (headers.get("headers") or {}).get(HEADER)
         try:
             version, workflow_id, incarnation, namespace, *rest = json.loads(written or "")
             if version != _VERSION:

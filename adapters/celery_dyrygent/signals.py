@@ -31,7 +31,7 @@ from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
 from celery_dyrygent.identity import Identity
-from celery_dyrygent.worker import boot
+from celery_dyrygent.worker import began, boot, left
 from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
 from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import Mark, MarkKind
@@ -80,6 +80,7 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     adapter = _adapter(sender.app, identity)
     if adapter is None:
         return
+    began(task_id)
     here = boot()
     mark = Mark(MarkKind.STARTED, identity.attempt, here.worker, here.boot)
     try:
@@ -90,7 +91,7 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     _RUNNING.task = _Running(task_id, started_ms, adapter.conductor.clock.monotonic_ms())
 
 
-def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
+def _on_postrun(sender: Any = None, task_id: str = "", retval: Any = None, state: str | None = None, **_: Any) -> None:
     identity = Identity.read(sender.request)
     if identity is None:
         return
@@ -100,10 +101,12 @@ def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None
     outcome, results = _outcome(adapter, identity, retval, state)
     if outcome is not None:
         adapter.outbox.report(identity.workflow, [outcome], results)
-        if identity.first_id is not None and state in states.READY_STATES:
+        if identity.first_id is not None and adapter.keeps_results and state in states.READY_STATES:
             sender.backend.store_result(identity.first_id, retval, state)  # for whoever waits for the first attempt
     elif state is not None:
         _clear(adapter, identity)
+    else:
+        left(task_id)
     _RUNNING.task = None
 
 

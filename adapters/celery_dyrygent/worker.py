@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -13,12 +14,13 @@ from celery import bootsteps
 from celery.worker import state
 
 from celery_dyrygent.adapter import adapter_of
+from celery_dyrygent.brokers import warn_about
 from celery_dyrygent.identity import Identity
 from dyrygent_core import UsageError
 from dyrygent_core.ports import Lease
 from dyrygent_runtime import Sweeper
 
-__all__ = ["Boot", "SweeperStep", "boot"]
+__all__ = ["Boot", "SweeperStep", "began", "boot", "left"]
 
 _LOG = logging.getLogger("dyrygent")
 _MOST_TRIES: Final = 5
@@ -33,13 +35,28 @@ class Boot:
 
 
 _BOOT: list[Boot] = []
+_INHERITED: Final = "DYRYGENT_WORKER"
+"""The environment variable that tells spawned pool processes whose they are; forked ones know."""
 
 
 def boot() -> Boot:
     """Return this worker's boot. Pool processes inherit it from the main process, so its lease covers them."""
     if not _BOOT:
-        _BOOT.append(Boot(f"celery@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8)))
+        _BOOT.append(_inherited() or Boot(f"celery@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8)))
     return _BOOT[-1]
+
+
+def _begin(worker: str) -> None:
+    """Begin a life of a worker, in its main process, before there are pool processes."""
+    here = Boot(worker, secrets.token_hex(8))
+    _BOOT.append(here)
+    os.environ[_INHERITED] = json.dumps([os.getpid(), here.worker, here.boot])
+
+
+def _inherited() -> Boot | None:
+    """Give the boot of the worker that has started this process; a task's own subprocesses are no workers' children."""
+    pid, worker, token = json.loads(os.environ.get(_INHERITED, "[0, null, null]"))
+    return Boot(worker, token) if pid == os.getppid() else None
 
 
 class SweeperStep(bootsteps.StartStopStep):
@@ -50,7 +67,7 @@ class SweeperStep(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._sweeper: Sweeper | None = None
-        _BOOT.append(Boot(parent.hostname, secrets.token_hex(8)))
+        _begin(parent.hostname)
 
     def start(self, parent: Any) -> None:
         """Begin to sweep; without a usable journal the worker runs on, and says so."""
@@ -59,6 +76,7 @@ class SweeperStep(bootsteps.StartStopStep):
         except UsageError as problem:
             _LOG.warning("this worker cannot run workflows: %s", problem)
             return
+        warn_about(parent.app)
         self._sweeper = Sweeper(adapter.conductor, lease=_lease)
         self._sweeper.start()
 
@@ -70,10 +88,28 @@ class SweeperStep(bootsteps.StartStopStep):
     terminate = stop
 
 
+_LEFT: set[str] = set()
+
+
+def began(task_id: str) -> None:
+    """Note that a task has begun in this process."""
+    _LEFT.discard(task_id)
+
+
+def left(task_id: str) -> None:
+    """Note that a task has left its body without an end, by `sys.exit` for one.
+
+    A pool process dies of it, and its worker sees that. Where tasks run in the worker's own process, Celery counts such
+    a task as running for ever (celery/concurrency/base.py, `apply_target`): so the lease names it no more, and unless
+    its end is told after all, as that of a time limit is, the sweep finds it lost.
+    """
+    _LEFT.add(task_id)
+
+
 def _lease() -> Lease:
-    here = boot()
+    here, gone = boot(), frozenset(_LEFT)
     active = _ids(state.active_requests)
-    return Lease(here.worker, here.boot, active, _ids(state.reserved_requests) - active)
+    return Lease(here.worker, here.boot, active - gone, _ids(state.reserved_requests) - active - gone)
 
 
 def _ids(requests: Any) -> frozenset[str]:

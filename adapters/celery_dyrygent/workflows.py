@@ -17,6 +17,7 @@ from celery.canvas import Signature
 import dyrygent_core
 from celery_dyrygent.adapter import PROCESSOR_OPTIONS, adapter_of
 from celery_dyrygent.canvas import Planned, Value, leaves, plan_canvas, plan_task
+from celery_dyrygent.eager_results import EagerWorkflowResult
 from celery_dyrygent.results import WorkflowResult
 from celery_dyrygent.tasks import registered_app
 from dyrygent_core import Call, Definition, DuplicateNodeError, Edge, Mode, NodeHandle, Role, UsageError
@@ -197,7 +198,7 @@ class Workflow(dyrygent_core.Workflow):
         run = adapter.start(self._with_options(options or {}), id=id, on_conflict=on_conflict, tags=tags)
         if self.options:
             adapter.journal.annotate(run.key, {PROCESSOR_OPTIONS: self.options})
-        return WorkflowResult(run.id, app=app)
+        return WorkflowResult(run.id, app=app) if adapter.inline is None else EagerWorkflowResult(run, adapter)
 
     def _with_options(self, options: Mapping[str, Any]) -> Workflow:
         if not options:

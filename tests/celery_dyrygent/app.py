@@ -1,15 +1,19 @@
 """The app of the tests, imported by the test process and by the workers that it starts.
 
-Where its Redis is stands in the environment. Each task writes a line of its own into a list there when it starts.
+Where its Redis is stands in the environment, and so does what a deployment configures otherwise (`deployments`). Each
+task writes a line of its own into a list there when it starts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import sys
 import time
 
+import billiard
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 from redis import Redis
@@ -29,7 +33,9 @@ app.conf.update(
         poll_ms=100, sweep_interval_ms=300, grace_ms=3_000, lease_ms=5_000, cancel_grace_ms=1_000
     ),
 )
-register_workflow_processor(app)
+app.conf.update(json.loads(os.environ.get("DYRYGENT_TEST_APP_CONF", "{}")))
+if "DYRYGENT_TEST_APP_IS_PLAIN" not in os.environ:
+    register_workflow_processor(app)
 
 
 class Counted(Task):
@@ -157,3 +163,19 @@ def step(name: str, *_: object) -> str:
         time.sleep(0.1)
         redis.rpush(EFFECTS, f"end {name}")
     return name
+
+
+@task()
+def leave(*_: object) -> None:
+    """Leave the process, as a script does."""
+    sys.exit(3)
+
+
+@task()
+def start_method() -> str:
+    """Tell how this pool process came to be."""
+    return str(billiard.get_start_method())
+
+
+for _early in (wait_for, die_once, leave):  # the same with late acknowledgement, under `late_…`
+    task(name=_early.name.replace("app.", "app.late_"), acks_late=True)(_early.run)

@@ -39,18 +39,28 @@ class Workers:
     log: Path
     app: str = "tests.celery_dyrygent.app"
     processes: list[subprocess.Popen[bytes]] = field(factory=list)
+    environment: dict[str, str] = field(factory=dict)
 
     def start(self, *options: str) -> None:
         """Start one, and wait until it is ready."""
         before = self.said().count(" ready.")
-        environment = {**os.environ, "DYRYGENT_TEST_APP_REDIS": self.url, "PYTHONPATH": str(_ROOT)}
+        self.launch(*options)
+        wait_until(lambda: self.said().count(" ready.") > before, "a worker's start", self.said)
+
+    def launch(self, *options: str) -> None:
+        """Start one, and do not wait for it."""
+        environment = {
+            **os.environ,
+            "DYRYGENT_TEST_APP_REDIS": self.url,
+            "PYTHONPATH": str(_ROOT),
+            **self.environment,
+        }
         command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", self.app, "worker"]
         command += ["-c", "2", "-l", "INFO", "--without-gossip", "--without-mingle", *options]
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
             )
-        wait_until(lambda: self.said().count(" ready.") > before, "a worker's start", self.said)
 
     def kill(self) -> None:
         """Kill all of them, pool processes too, so that they can do nothing any more."""
@@ -80,7 +90,7 @@ def app(redis_url: str) -> Celery:
     return celery
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def redis(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         yield client
