@@ -82,9 +82,9 @@ class EagerConductor(Conductor):
         folded = super().turn(key, observations, **options)
         return self.refresh(key) if self._settle(key) else folded
 
-    def begin(self, folded: Folded, nonce: str, at: Entry, until: int) -> Folded:
+    def begin(self, folded: Folded, at: Entry, calls: Sequence[bytes], until: int) -> Folded:
         """Begin a workflow, and run it to its end."""
-        folded = super().begin(folded, nonce, at, until)
+        folded = super().begin(folded, at, calls, until)
         return self.refresh(folded.key) if self._settle(folded.key) else folded
 
     def _settle(self, key: WorkflowKey) -> bool:
