@@ -22,8 +22,9 @@ from dyrygent_core.errors import UnknownNodeError, UsageError, quoted
 from dyrygent_core.nodes import MAX_NODES, Each, Edge, Node, Path, Role
 from dyrygent_core.observations import Attempt, first_attempt
 from dyrygent_core.order import in_order
-from dyrygent_core.rules import AND_RULES, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Condition, Effect
+from dyrygent_core.rules import AND_RULES, ROWS, TRIGGERS
 from dyrygent_core.sparse import SparseMap
+from dyrygent_core.versions import NEWEST_RULES, Rules
 
 __all__ = ["MAX_NODES", "Graph", "Mode"]
 
@@ -43,7 +44,8 @@ class Graph:
     """An immutable, validated DAG of nodes.
 
     `max_in_flight`: most attempts in flight at a time. `mode`: what a failure that is not allowed does to the rest.
-    `deadline_ms`: how long a round may take, from `Begin` or from the rerun.
+    `deadline_ms`: how long a round may take, from `Begin` or from the rerun. `rules`: the version of the rules that it
+    follows; another than the newest only if a journal says so.
     Cost of making one: O(nodes + edges). Two graphs are equal if they hold equal nodes in the same order, and equal
     settings.
 
@@ -57,6 +59,7 @@ class Graph:
     max_in_flight: int | None
     mode: Mode
     deadline_ms: int | None
+    rules: Rules
     numbers: Mapping[str, int]
     successors: tuple[tuple[int, ...], ...]
     """For each node, the numbers of the nodes that wait for it, ascending."""
@@ -93,6 +96,7 @@ class Graph:
         max_in_flight: int | None = None,
         mode: Mode | str = Mode.RUN_INDEPENDENT,
         deadline_ms: int | None = None,
+        rules: Rules = NEWEST_RULES,
     ) -> None:
         declared = _declared(nodes)
         for name, value in (("max_in_flight", max_in_flight), ("deadline_ms", deadline_ms)):
@@ -114,11 +118,12 @@ class Graph:
             max_in_flight=max_in_flight,
             mode=named(Mode, "mode", mode),
             deadline_ms=deadline_ms,
+            rules=rules,
             numbers={node.id: number for number, node in enumerate(ordered)},
             successors=tuple(map(tuple, children)),
             rows=tuple(shared.setdefault(row, row) for row in map(bytes, rows)),
             triggers=bytes(_TRIGGER_CODE[node.trigger] for node in ordered),
-            is_plain=_plain(ordered, children, rows),
+            is_plain=_plain(ordered, children, rows, rules),
             roots=tuple(at for at, node in enumerate(ordered[:first_finalizer]) if not node.depends_on),
             finalizers=range(first_finalizer, len(ordered)),
             mapped=_sources(ordered, parents),
@@ -147,12 +152,13 @@ class Graph:
         return hash(self._written())
 
     def _written(self) -> tuple[object, ...]:
-        return (self.nodes, self.max_in_flight, self.mode, self.deadline_ms)
+        return (self.nodes, self.max_in_flight, self.mode, self.deadline_ms, self.rules)
 
     def __repr__(self) -> str:
         edges = sum(map(len, self.successors))
         shown = ", ".join(quoted(node.id) for node in self.nodes[:_MOST_SHOWN])
-        return f"<Graph of {len(self)} nodes, {edges} edges: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
+        rules = "" if self.rules == NEWEST_RULES else f", rules {self.rules.version}"
+        return f"<Graph of {len(self)} nodes, {edges} edges{rules}: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # as IPython and Hypothesis call it
         """Show a small graph as the code that makes it, where there is room for that."""
@@ -273,10 +279,12 @@ def _check_mappable(node: Node, each: Each, above: Node) -> None:
         raise UsageError(message)
 
 
-def _plain(nodes: Sequence[Node], children: Sequence[Sequence[int]], rows: Sequence[bytes | bytearray]) -> bytes:
+def _plain(
+    nodes: Sequence[Node], children: Sequence[Sequence[int]], rows: Sequence[bytes | bytearray], rules: Rules
+) -> bytes:
     is_easy = bytes(node.trigger in AND_RULES and node.each is None for node in nodes)
     return bytes(
-        node.each is None and not row.strip(_EASY_ROWS) and all(map(is_easy.__getitem__, below))
+        node.each is None and not row.strip(rules.easy_rows) and all(map(is_easy.__getitem__, below))
         for node, below, row in zip(nodes, children, rows, strict=True)
     )
 
@@ -293,6 +301,3 @@ def _release_order(nodes: Sequence[Node]) -> tuple[tuple[int, ...] | None, tuple
 
 _ROW_CODE: Final = {row: code for code, row in enumerate(ROWS)}
 _TRIGGER_CODE: Final = {trigger: code for code, trigger in enumerate(TRIGGERS)}
-_EASY_ROWS: Final = bytes(
-    _ROW_CODE[row] for row in Condition if EDGE_EFFECTS[row][OUTCOME_COLUMNS.index("SUCCEEDED")] is Effect.HOLD
-)

@@ -222,7 +222,7 @@ class Node:
             raise UsageError(message)
 
     def row(self, edge: Edge) -> Row:
-        """Give the row of `rules.EDGE_EFFECTS` that one of this node's edges follows."""
+        """Give the row of the rules' tables that one of this node's edges follows."""
         if self.trigger not in AND_RULES:
             return self.trigger
         return edge.condition or AND_RULES[self.trigger]

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 RULES_VERSION: Final = 1
-"""Pinned in every definition. A change of these tables that would emit differently adds a version."""
+"""Of these tables. Pinned in every definition: a change that would emit differently adds a version, see `versions`."""
 
 
 class Condition(Enum):

@@ -23,6 +23,7 @@ from typing import Final
 from dyrygent_core import Attempt, Failed, Observation, Outcome, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError, JournalError, JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Clock, Entry, Journal, Refusal, WorkflowKey, WorkflowOutcome
+from dyrygent_core.versions import KNOWN_RULES, Rules
 from dyrygent_runtime.clock import SystemClock
 from dyrygent_runtime.faults import FaultPoint, Reach, kill_from_environment
 from dyrygent_runtime.finish import PUBLISHED, is_published, outcome_of
@@ -45,6 +46,7 @@ class Conductor:
 
     Threads may share a conductor. It keeps the fold of recent workflows, and nothing that a crash could lose.
     `listeners` are told what its turns change, see `listeners`; more may be added to it later.
+    `rules`: the versions of the rules that it follows, those of this release; whoever plays another gives others.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Conductor:
         clock: Clock | None = None,
         reach: Reach | None = None,
         listeners: Iterable[Listener] = (),
+        rules: Mapping[int, Rules] = KNOWN_RULES,
     ) -> None:
         self.journal = journal
         self.adapter = adapter
@@ -63,7 +66,8 @@ class Conductor:
         self.clock = clock or SystemClock()
         self.reach = reach or kill_from_environment()
         self.listeners = Listeners(listeners)
-        self._folds = Folds(journal, self.reach)
+        self.rules = rules
+        self._folds = Folds(journal, self.reach, rules)
         self._sender = Sender(journal, adapter, self.settings, self.clock, self.reach)
 
     # Turns

@@ -27,10 +27,10 @@ from dyrygent_core.codec.references import read_keys, read_template, renamed_key
 from dyrygent_core.errors import UnsupportedVersionError
 from dyrygent_core.graph import Graph, Mode
 from dyrygent_core.nodes import Each, Edge, Node, RetryPolicy
-from dyrygent_core.rules import RULES_VERSION
+from dyrygent_core.versions import KNOWN_RULES, Rules
 from dyrygent_core.workflow import Definition
 
-__all__ = ["check_rules", "decode_definition", "definition_fields", "encode_definition"]
+__all__ = ["decode_definition", "definition_fields", "encode_definition"]
 
 _WHAT: Final = "this workflow's definition"
 _FIELDS: Final = known("v rules name deadline_ms max_in_flight mode ids edges policies kept engine_named output")
@@ -77,28 +77,30 @@ def _output_fields(output: Template, renamed: Mapping[str, str]) -> list[Any]:
     return [value, write_references(references, renamed)]
 
 
-def decode_definition(data: bytes) -> Definition:
-    """Read a definition.
+def decode_definition(data: bytes, rules: Mapping[int, Rules] = KNOWN_RULES) -> Definition:
+    """Read a definition, whose graph then follows the version of the rules that it was written under.
 
+    `rules`: the versions that can be followed, by number: those of this release.
     Raises `UnsupportedVersionError` for another format, for newer rules, and for what no release wrote.
     """
     fields = loads(data, _WHAT)
     try:
-        check_rules(fields, "this workflow")
-        return _read_definition(fields)
+        return _read_definition(fields, _read_rules(fields, rules))
     except MALFORMED as problem:
         raise malformed(_WHAT, problem) from problem
 
 
-def check_rules(fields: Fields, what: str) -> None:
+def _read_rules(fields: Fields, known_rules: Mapping[int, Rules]) -> Rules:
     """Raise `UnsupportedVersionError` for newer rules, and `ValueError` for what is no version of them."""
-    rules = whole(fields, "rules", 1)
-    if rules > RULES_VERSION:
-        message = f"{what} follows rules {rules}; this release knows rules 1 to {RULES_VERSION}"
+    version = whole(fields, "rules", 1)
+    rules = known_rules.get(version)
+    if rules is None:
+        message = f"this workflow follows rules {version}; this release knows rules 1 to {max(known_rules)}"
         raise UnsupportedVersionError(message)
+    return rules
 
 
-def _read_definition(fields: Fields) -> Definition:
+def _read_definition(fields: Fields, rules: Rules) -> Definition:
     check_known(fields, _FIELDS)
     ids = texts(fields, "ids")
     graph = Graph(
@@ -106,6 +108,7 @@ def _read_definition(fields: Fields) -> Definition:
         max_in_flight=whole(fields, "max_in_flight", 1) if "max_in_flight" in fields else None,
         mode=text(fields, "mode") if "mode" in fields else Mode.RUN_INDEPENDENT,
         deadline_ms=None if fields["deadline_ms"] is None else whole(fields, "deadline_ms", 1),
+        rules=rules,
     )
     if tuple(graph.numbers) != ids:  # or calls, which are found by number, would go to other nodes
         message = "its nodes do not stand in the order of their numbers"
@@ -116,7 +119,6 @@ def _read_definition(fields: Fields) -> Definition:
         kept=_read_ids(fields, "kept", ids),
         engine_named=_read_ids(fields, "engine_named", ids),
         name=text(fields, "name"),
-        rules_version=whole(fields, "rules"),
     )
 
 
