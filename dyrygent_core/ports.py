@@ -17,7 +17,8 @@ Journal
     J6 snapshot The newest snapshot is kept, by position; an older one never replaces it. It is a help and no truth:
                 entries are kept until the workflow is deleted, so a snapshot that cannot be read is done without.
     J7 results  A result is inserted if absent, in the same atomic append as its outcome.
-    J8 once     Definition and calls are stored once, and calls are read one by one.
+    J8 once     Definition and calls are stored once, and calls are read one by one: by `calls`, or in the same round
+                trip as an append that is likely to need them, whatever else that comes to.
     J9 failure  A store that cannot be reached raises `JournalUnavailableError`; the write may have happened.
                 Connections are opened lazily and never cross a fork.
     J10 list    Workflows are listed newest first, in pages; one that is created or deleted meanwhile may be missed,
@@ -146,8 +147,12 @@ class Journal(Protocol):
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] = {},
+        calls: Sequence[int] = (),
     ) -> Appended:
-        """Append observations, all under one nonce, and results of theirs (J1, J2, J3, J7)."""
+        """Append observations, all under one nonce, and results of theirs (J1, J2, J3, J7).
+
+        `calls`: node numbers whose calls are wanted with the answer; those that there are not are left out (J8).
+        """
         ...
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
@@ -197,8 +202,11 @@ class Journal(Protocol):
         """Keep a snapshot, unless one of that position or a later one is there (J6)."""
         ...
 
-    def delete(self, key: WorkflowKey) -> None:
-        """Remove everything about the workflow; nothing happens if it is gone."""
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
+        """Remove everything about the workflow, if its last entry is at position `at`; None: wherever that is.
+
+        Tell whether it is gone now, as it is if it was before.
+        """
         ...
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -101,12 +102,16 @@ class Entry:
 
 @frozen
 class Appended:
-    """The answer to `append`: where its observations stand (contiguous, `first` on), and what was missed before."""
+    """The answer to `append`: where its observations stand (contiguous, `first` on), and what was missed before.
+
+    `calls`: those that were asked for along with it, by node number.
+    """
 
     first: int
     at_ms: int
     missed: tuple[Entry, ...] = ()
     has_diverged: bool = False
+    calls: Mapping[int, bytes] = field(factory=dict[int, bytes], repr=False)
 
 
 @frozen

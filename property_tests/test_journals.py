@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime.journals import open_journal
-from dyrygent_runtime.journals.redis_keys import Keys, key_of, member_of
+from dyrygent_runtime.journals.redis.keys import Keys, key_of, member_of
 from dyrygent_testing import JournalMachine
 from tests.services import redis_database
 

@@ -41,7 +41,7 @@ THIRD_PARTIES: Final[dict[str, frozenset[str]]] = {
     "local_dyrygent": frozenset({"attr", "attrs"}),
     "dyrygent_testing": frozenset({"attr", "attrs", "celery", "hypothesis", "pytest"}),
 }
-EXTRAS: Final = ("celery", "hypothesis", "kombu", "pytest", "redis", "sqlalchemy")
+EXTRAS: Final = ("celery", "hypothesis", "kombu", "psycopg", "pymysql", "pytest", "redis", "sqlalchemy")
 """What a user need not have installed."""
 
 PURE_MODULES: Final = frozenset(
@@ -165,10 +165,11 @@ def test_a_package_of_no_engine_can_be_imported_without_any_extra(package: str) 
 
 def test_only_journals_know_their_store() -> None:
     """In the runtime, a client of a store is imported by the journal for that store alone."""
+    homes = {"redis": "/journals/redis/", "sqlalchemy": "/journals/sql/"}
     wrong = [
         f"{found.where}: {found.module}"
         for found in _imports_of("dyrygent_runtime")
-        if found.top in {"redis", "sqlalchemy"} and "/journals/" not in found.where
+        if found.top in homes and homes[found.top] not in found.where
     ]
 
     assert wrong == []

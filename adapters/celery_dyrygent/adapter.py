@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from celery import Celery
 
 from celery_dyrygent.backend import look_up, store_outcome
-from celery_dyrygent.configuration import journal_of, settings_of
+from celery_dyrygent.configuration import journal_of, listeners_of, settings_of
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
@@ -23,10 +23,13 @@ from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime import Conductor, OnConflict, Run, Settings, start
+from dyrygent_runtime.late_marks import LateMarks
+from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.settings import CHUNK
+from dyrygent_runtime.settling import settle
 
-__all__ = ["PROCESSOR", "PROCESSOR_OPTIONS", "CeleryAdapter", "adapter_of"]
+__all__ = ["PROCESSOR", "PROCESSOR_OPTIONS", "CeleryAdapter", "adapter_of", "settle_all"]
 
 PROCESSOR: Final = "workflow-processor"
 """The name of our own task, the predecessor's."""
@@ -38,14 +41,30 @@ _PROCESSOR_EXPIRES_S: Final = 60
 class CeleryAdapter:
     """Runs workflows on a Celery app.
 
-    `journal` and `settings` are taken from the app's configuration where they are not given.
+    `journal` and `settings` are taken from the app's configuration where they are not given, and `listeners` are told
+    besides those that it names.
     """
 
-    def __init__(self, app: Celery, *, journal: Journal | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        *,
+        journal: Journal | None = None,
+        settings: Settings | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
         self.app = app
         self.journal = journal if journal is not None else journal_of(app)
         self._values = KombuValues(app)
-        self.conductor = Conductor(self.journal, self, settings=settings or settings_of(app))
+        settings = settings or settings_of(app)
+        self.marks = LateMarks(self.journal, settings)
+        self.conductor = Conductor(
+            self.journal,
+            self,
+            settings=settings,
+            listeners=[*listeners_of(app), *listeners],
+            mark=self.marks.add,
+        )
         self.outbox = Outbox(self.conductor, send_limit=CHUNK)
 
     def __repr__(self) -> str:
@@ -107,6 +126,12 @@ class CeleryAdapter:
 
 _ADAPTERS: weakref.WeakKeyDictionary[Any, CeleryAdapter] = weakref.WeakKeyDictionary()
 _MAKING = threading.Lock()
+
+
+def settle_all() -> None:
+    """Hand to the journals what this process has not handed over yet: it is about to end."""
+    for adapter in list(_ADAPTERS.values()):
+        settle(adapter.outbox, adapter.marks)
 
 
 def adapter_of(app: Celery) -> CeleryAdapter:

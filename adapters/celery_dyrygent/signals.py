@@ -13,6 +13,8 @@ is missed here is found by the sweep, and whatever comes twice is ignored by the
     in the main process                     failure   of a child that died or overran: Lost or Failed
                                             revoked, unknown
 
+    in both, when they end in order         shutdown  what is not recorded yet is, for some seconds
+
 Main-process observations are left to the outbox's own thread: prefork's main is an event loop that must
 not wait for a journal.
 """
@@ -27,7 +29,7 @@ from attrs import frozen
 from celery import signals, states
 from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 
-from celery_dyrygent.adapter import CeleryAdapter, adapter_of
+from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
 from celery_dyrygent.identity import Identity
 from celery_dyrygent.worker import boot
 from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
@@ -50,6 +52,8 @@ def connect() -> None:
         (signals.task_failure, _on_failure),
         (signals.task_revoked, _on_revoked),
         (signals.task_unknown, _on_unknown),
+        (signals.worker_process_shutdown, _on_shutdown),
+        (signals.worker_shutdown, _on_shutdown),
     ):
         signal.connect(handler, weak=False, dispatch_uid=f"dyrygent.{handler.__name__}")
 
@@ -79,7 +83,7 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     here = boot()
     mark = Mark(MarkKind.STARTED, identity.attempt, here.worker, here.boot)
     try:
-        started_ms = adapter.journal.mark(identity.workflow, [mark])
+        started_ms = adapter.marks.write_with(identity.workflow, [mark])
     except JournalUnavailableError as problem:
         _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
         started_ms = None
@@ -164,6 +168,10 @@ def _on_unknown(sender: Any = None, message: Any = None, name: str = "", **_: An
     identity = Identity.read(message.headers)
     if identity is not None:
         _later(sender.app, identity, Failed(identity.attempt, failure_of(NotRegistered(name)), is_final=True))
+
+
+def _on_shutdown(**_: Any) -> None:
+    settle_all()
 
 
 def _later(app: Any, identity: Identity, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 """Whether a queue moves: what tells a message that waits in a long queue from one that is lost.
 
-The port shows no queues, so the sign is another attempt of the same workflow, sent later to the same queue, that has
-started. Where a workflow has none, its queue counts as one that may merely be long.
+The sign is another attempt of the same workflow, sent later to the same queue, that has started. Where a workflow has
+none, its queue counts as one that may merely be long, unless the engine says that it is empty (A6).
 """
 
 from __future__ import annotations

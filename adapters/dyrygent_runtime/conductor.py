@@ -2,7 +2,8 @@
 
 Whoever appended entry k owns exactly what `advance` emits at k. One *turn*:
 
-    1. append the observations; the answer tells their positions and what was missed;
+    1. append the observations; the answer tells their positions and what was missed, and has the calls that are
+       likely to be sent next;
     2. fold what was missed and discard what it emits, for that has owners; then fold one's own;      (`folds`)
     3. resolve references and dispatch what one's own entries emitted, in chunks, each marked as sent; (`sending`)
     4. tell the listeners;                                                                           (`listeners`)
@@ -24,6 +25,7 @@ from dyrygent_core import Attempt, Failed, Observation, Outcome, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError, JournalError, JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Clock, Entry, Journal, Refusal, WorkflowKey, WorkflowOutcome
 from dyrygent_core.versions import KNOWN_RULES, Rules
+from dyrygent_runtime.at_hand import NOTHING, AtHand
 from dyrygent_runtime.clock import SystemClock
 from dyrygent_runtime.faults import FaultPoint, Reach, kill_from_environment
 from dyrygent_runtime.finish import PUBLISHED, is_published, outcome_of
@@ -31,7 +33,7 @@ from dyrygent_runtime.fold import Folded, Step, emission_of, is_in_flight, sent_
 from dyrygent_runtime.folds import CaughtUp, Folds
 from dyrygent_runtime.listeners import Listener, Listeners
 from dyrygent_runtime.routes import Route
-from dyrygent_runtime.sending import Sender
+from dyrygent_runtime.sending import MarkSent, Sender
 from dyrygent_runtime.settings import Settings
 from dyrygent_runtime.snapshots import is_due, snapshot_of
 
@@ -47,6 +49,7 @@ class Conductor:
     Threads may share a conductor. It keeps the fold of recent workflows, and nothing that a crash could lose.
     `listeners` are told what its turns change, see `listeners`; more may be added to it later.
     `rules`: the versions of the rules that it follows, those of this release; whoever plays another gives others.
+    `mark`: how it says what it has sent as an owner; by default at once, see `late_marks`.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Conductor:
         reach: Reach | None = None,
         listeners: Iterable[Listener] = (),
         rules: Mapping[int, Rules] = KNOWN_RULES,
+        mark: MarkSent | None = None,
     ) -> None:
         self.journal = journal
         self.adapter = adapter
@@ -68,7 +72,9 @@ class Conductor:
         self.listeners = Listeners(listeners)
         self.rules = rules
         self._folds = Folds(journal, self.reach, rules)
-        self._sender = Sender(journal, adapter, self.settings, self.clock, self.reach)
+        common = (journal, adapter, self.settings, self.clock, self.reach)
+        self._sender = Sender(*common, mark=mark or journal.mark)
+        self._prompt_sender = Sender(*common, mark=journal.mark)
 
     # Turns
 
@@ -98,11 +104,13 @@ class Conductor:
         turned = self._turn(key, observations, results or {}, nonce, tried_ms=tried_ms, send_limit=send_limit)
         return self._refuse(*turned)
 
-    def begin(self, folded: Folded, nonce: str, at: Entry, until: int) -> Folded:
-        """Do what follows from a workflow's first entry, which `create` wrote under `nonce`."""
-        assert at.nonce == nonce
-        caught_up = self._folds.begin(folded, at)
-        return self._refuse(caught_up.folded, self._follow_up(caught_up, {}, until, None))
+    def begin(self, folded: Folded, at: Entry, calls: Sequence[bytes], until: int) -> Folded:
+        """Do what follows from a workflow's first entry, which `create` wrote with these calls.
+
+        What is sent is marked at once: the process that starts a workflow often ends right after.
+        """
+        caught_up = self._folds.begin(folded, at, dict(enumerate(calls)))
+        return self._refuse(caught_up.folded, self._follow_up(caught_up, {}, until, None, sender=self._prompt_sender))
 
     def refresh(self, key: WorkflowKey) -> Folded:
         """Return the workflow as of now, folding what this process has not seen; nothing is written.
@@ -110,6 +118,14 @@ class Conductor:
         Raises as `turn` does, but for the nonce.
         """
         return self._folds.now(key).folded
+
+    def find(self, workflow_id: str) -> WorkflowKey:
+        """Return which workflow has this id now; what is read for that is kept. Raises `UnknownWorkflowError`."""
+        return self._folds.find(workflow_id)
+
+    def known(self, key: WorkflowKey) -> Folded | None:
+        """Return the workflow as far as this process has folded it, if it has it at hand; nothing is read."""
+        return self._folds.cache.get(key)
 
     def catch_up(self, key: WorkflowKey) -> Folded:
         """Return the workflow as of now; keep a snapshot if it took long to get there."""
@@ -127,15 +143,16 @@ class Conductor:
         emission = emission_of(caught_up.folded, attempts[0]) if attempts else None
         if emission is not None:
             age_ms = self.journal.mark(key, []) - emission.at_ms
-            self.send(caught_up.folded, attempts, until=self._until_ms(None) - age_ms)
+            until_ms = self._until_ms(None) - age_ms
+            self._refuse(caught_up.folded, self._sender.send(caught_up.folded, attempts, until_ms, NOTHING))
         self._keep_snapshot(caught_up)
 
     def send(self, folded: Folded, attempts: Sequence[Attempt], *, until: int) -> None:
-        """Dispatch attempts in chunks and mark each chunk; what is refused for good is recorded as failed.
+        """Dispatch attempts that a sweep found unsent, in chunks; what is refused for good is recorded as failed.
 
-        Stops at `until` (monotonic milliseconds) and at the first transport error: the sweep owns the rest.
+        Each chunk is marked at once. Stops at `until` (monotonic milliseconds) and at the first transport error.
         """
-        self._refuse(folded, self._sender.send(folded, attempts, until, {}))
+        self._refuse(folded, self._prompt_sender.send(folded, attempts, until, NOTHING))
 
     def routes(self, folded: Folded, attempts: Iterable[Attempt]) -> Mapping[int, Route]:
         """Return where these attempts go, by node number."""
@@ -162,7 +179,7 @@ class Conductor:
         self.reach(FaultPoint.BEFORE_APPEND)
         caught_up = self._folds.append(key, observations, results, nonce, is_second_try=tried_ms is not None)
         self.reach(FaultPoint.AFTER_APPEND)
-        return caught_up.folded, self._follow_up(caught_up, results, until_ms, send_limit)
+        return caught_up.folded, self._follow_up(caught_up, results, until_ms, send_limit, sender=self._sender)
 
     def _until_ms(self, since_ms: int | None) -> int:
         """Give until when an owner may send whose append was first sent then, or is sent now."""
@@ -180,23 +197,29 @@ class Conductor:
         return folded
 
     def _follow_up(
-        self, caught_up: CaughtUp, results: Mapping[Attempt, bytes], until_ms: int, send_limit: int | None
+        self,
+        caught_up: CaughtUp,
+        results: Mapping[Attempt, bytes],
+        until_ms: int,
+        send_limit: int | None,
+        *,
+        sender: Sender,
     ) -> list[Refusal]:
         """Dispatch, wake up in time, tell, finish; what the journal is suddenly away for is left to the sweep."""
         folded, steps = caught_up.folded, caught_up.steps
         if any(step.after.round != step.before.round for step in steps) and not folded.state.is_finished:
             self._take_back(folded.key, until_ms)  # before anything of the new round can end
-        fresh = _that_counted(steps, results)
+        at_hand = AtHand(_that_counted(steps, results), caught_up.calls)
         refusals: list[Refusal] = []
         try:
-            refusals = self._send_own(folded, steps, fresh, until_ms, send_limit)
+            refusals = self._send_own(folded, steps, at_hand, until_ms, send_limit, sender=sender)
             self._remind(folded, steps)
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the sweep sends the rest of this turn: %s", quoted(folded.key.id), problem)
         self.reach(FaultPoint.BEFORE_NOTIFY)
         self.listeners.notify(folded, steps)
         try:
-            self._finish_own(folded, steps, fresh)
+            self._finish_own(folded, steps, at_hand.results)
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the sweep ends this workflow: %s", quoted(folded.key.id), problem)
         self._keep_snapshot(caught_up)
@@ -206,18 +229,20 @@ class Conductor:
         self,
         folded: Folded,
         steps: Sequence[Step],
-        fresh: Mapping[Attempt, bytes],
+        at_hand: AtHand,
         until_ms: int,
         send_limit: int | None,
+        *,
+        sender: Sender,
     ) -> list[Refusal]:
         attempts = [attempt for step in steps for attempt in step.emitted]
         if send_limit is not None and len(attempts) > send_limit:
-            attempts = self._sender.hand_over(folded.key, steps, send_limit)
+            attempts = sender.hand_over(folded.key, steps, send_limit)
         if not attempts:
             return []
         stopped = set(folded.state.to_revoke)  # by a later entry, which may have ended some too
         wanted = [it for it in attempts if is_in_flight(folded, it) and it not in stopped]
-        return self._sender.send(folded, wanted, until_ms, fresh)
+        return sender.send(folded, wanted, until_ms, at_hand)
 
     def _remind(self, folded: Folded, steps: Sequence[Step]) -> None:
         """Have the sweep look in time for a retry that these entries have delayed, where its own rest is longer."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Final
 from weakref import WeakValueDictionary
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from dyrygent_core import Attempt, Definition, Observation
+from dyrygent_core import Attempt, Definition, Observation, Outcome, advance
 from dyrygent_core.codec import decode_call, decode_definition
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import Appended, Entry, Journal, Seen, StoredWorkflow, ValueCodec, WorkflowKey
@@ -24,11 +26,15 @@ from dyrygent_runtime.cache import FoldCache
 from dyrygent_runtime.faults import FaultPoint, Reach
 from dyrygent_runtime.fold import Folded, Step, fold
 from dyrygent_runtime.routes import Route, route_of
+from dyrygent_runtime.settings import CHUNK
 from dyrygent_runtime.snapshots import read_snapshot
 
 __all__ = ["CaughtUp", "Folds"]
 
 _LOG = logging.getLogger("dyrygent")
+_MOST_GUESSED: Final = 10
+"""Calls that are read in case that they are needed: some kilobytes, to save a round trip."""
+_NO_CALLS: Final[Mapping[int, bytes]] = {}
 _UNREAD: Final = Seen(1)
 """No entry is like that, so an append with it is told nothing of what was missed (J2)."""
 
@@ -38,12 +44,13 @@ class CaughtUp:
     """A workflow as of now.
 
     `steps`: those of the caller's own entries. `behind`: of a process that had nothing at hand, how many entries it
-    had to fold, so how far the newest snapshot was behind.
+    had to fold, so how far the newest snapshot was behind. `calls`: what is at hand of them, by node number.
     """
 
     folded: Folded
     steps: list[Step]
     behind: int = 0
+    calls: Mapping[int, bytes] = field(factory=dict[int, bytes], repr=False)
 
 
 class Folds:
@@ -66,6 +73,14 @@ class Folds:
             raise
         return self._caught_up(base, entries, is_cold=cached is None)
 
+    def find(self, workflow_id: str) -> WorkflowKey:
+        """Return which workflow has this id; keep what was read, for whoever asks something of it next."""
+        stored = self._journal.definition(workflow_id)
+        if self.cache.get(stored.key) is None:
+            with suppress(UnsupportedVersionError):  # who asks something of it is told
+                self.cache.put(self._restored(stored))
+        return stored.key
+
     def append(
         self,
         key: WorkflowKey,
@@ -87,15 +102,15 @@ class Folds:
             self._journal.append(key, observations, seen=_UNREAD, nonce=nonce, results=results)
             raise
         try:
-            base, entries = self._appended(base, observations, results, nonce, is_second_try=is_second_try)
+            base, entries, calls = self._appended(base, observations, results, nonce, is_second_try=is_second_try)
         except UnknownWorkflowError:
             self.cache.drop(key)
             raise
-        return self._caught_up(base, entries, nonce, is_cold=cached is None)
+        return self._caught_up(base, entries, nonce, calls, is_cold=cached is None)
 
-    def begin(self, folded: Folded, first: Entry) -> CaughtUp:
-        """Fold a workflow's first entry, which the caller has just written."""
-        return self._caught_up(folded, [first], first.nonce, is_cold=False)
+    def begin(self, folded: Folded, first: Entry, calls: Mapping[int, bytes]) -> CaughtUp:
+        """Fold a workflow's first entry, which the caller has just written with all its calls."""
+        return self._caught_up(folded, [first], first.nonce, calls, is_cold=False)
 
     def routes(self, folded: Folded, numbers: Sequence[int], values: ValueCodec) -> Mapping[int, Route]:
         """Return where the calls of these nodes go; what was asked before is not read again."""
@@ -119,25 +134,30 @@ class Folds:
         nonce: str,
         *,
         is_second_try: bool,
-    ) -> tuple[Folded, list[Entry]]:
-        """Append; give the entries to fold, and what they are to be folded into.
+    ) -> tuple[Folded, list[Entry], Mapping[int, bytes]]:
+        """Append; give the entries to fold, what they are to be folded into, and calls that were read along.
 
         If the reply is lost, the journal tells whether the entries are there: every entry with our nonce is ours.
         """
         key = base.key
         if is_second_try and (known := self._written(base, nonce)):
-            return known
+            return *known, {}
+        wanted = _likely_to_send(base, observations)
+
+        def append() -> Appended:
+            return self._journal.append(key, observations, seen=base.seen, nonce=nonce, results=results, calls=wanted)
+
         try:
-            appended = self._journal.append(key, observations, seen=base.seen, nonce=nonce, results=results)
+            appended = append()
         except JournalUnavailableError:
             _LOG.warning("workflow %s: the journal's reply was lost; looking whether it wrote", quoted(key.id))
             self._reach(FaultPoint.BEFORE_READ_BACK)
             if known := self._written(base, nonce):
-                return known
-            appended = self._journal.append(key, observations, seen=base.seen, nonce=nonce, results=results)
+                return *known, {}
+            appended = append()
         if appended.has_diverged:
-            return self._anew(base)
-        return base, [*appended.missed, *_stamped(observations, appended, nonce)]
+            return *self._anew(base), appended.calls
+        return base, [*appended.missed, *_stamped(observations, appended, nonce)], appended.calls
 
     def _written(self, base: Folded, nonce: str) -> tuple[Folded, list[Entry]] | None:
         """Give what there is to fold if an entry with this nonce was written, else None.
@@ -166,7 +186,11 @@ class Folds:
         stored = self._journal.definition(key.id)
         if stored.key != key:
             raise UnknownWorkflowError(key.id)
-        definition = self._definition(stored)
+        return self._restored(stored)
+
+    def _restored(self, stored: StoredWorkflow) -> Folded:
+        """Give a workflow as of its newest snapshot."""
+        key, definition = stored.key, self._definition(stored)
         if stored.snapshot is not None:
             try:
                 return read_snapshot(key, definition, stored.snapshot)
@@ -184,10 +208,36 @@ class Folds:
 
     # The fold
 
-    def _caught_up(self, base: Folded, entries: list[Entry], nonce: str | None = None, *, is_cold: bool) -> CaughtUp:
+    def _caught_up(
+        self,
+        base: Folded,
+        entries: list[Entry],
+        nonce: str | None = None,
+        calls: Mapping[int, bytes] = _NO_CALLS,
+        *,
+        is_cold: bool,
+    ) -> CaughtUp:
         folded, steps = fold(base, entries, nonce)
         self.cache.put(folded)
-        return CaughtUp(folded, steps, len(entries) if is_cold else 0)
+        return CaughtUp(folded, steps, len(entries) if is_cold else 0, calls)
+
+
+def _likely_to_send(base: Folded, observations: Sequence[Observation]) -> list[int]:
+    """Give the nodes whose calls are likely to be sent next, so that the append reads them along.
+
+    If nothing was missed, which shows only later, it is those that these observations emit, of which the first chunk
+    is wanted. If that is nothing, as in a process that has not seen the last entries, it may be what waits for the
+    nodes that have ended. What was guessed wrong is read later.
+    """
+    graph, state = base.state.graph, base.state
+    _, emitted = advance(graph, state, observations)
+    if emitted:
+        return sorted({graph.numbers[attempt.node] for attempt in emitted[:CHUNK]})
+    ended = (graph.numbers.get(it.attempt.node) for it in observations if isinstance(it, Outcome))
+    below = islice(
+        (child for number in ended if number is not None for child in graph.successors[number]), _MOST_GUESSED
+    )
+    return sorted({child for child in below if not state.status(graph.nodes[child].id).is_final})
 
 
 def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str) -> list[Entry]:

@@ -9,9 +9,9 @@
     never sent for all of the grace                      sent
 
 How long is too long: `resend_after`, doubled with each time that it was sent. A message that merely waits in a long
-queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) it is given one doubling more, but
-not more than 4 times `resend_after` on that account. Where `resend_after` is never, nothing is sent again, and the
-node's time-out counts from when the attempt was sent.
+queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) or is empty, it is given one
+doubling more, but not more than 4 times `resend_after` on that account. Where `resend_after` is never, nothing is sent
+again, and the node's time-out counts from when the attempt was sent.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def limit_ms(folded: Folded, attempt: Attempt, mark: Marks, settings: Settings) 
 class Judge:
     """Judges attempts that have no outcome.
 
-    `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since.
+    `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since, or to be
+    empty.
     `vanished`: those that may have, and that no queue holds any more.
     """
 

@@ -91,13 +91,18 @@ def delete(conductor: Conductor, key: WorkflowKey, on_unfinished: OnUnfinished) 
     """Delete a workflow that has ended and whose end was published, or any at all."""
     if conductor.journal.definition(key.id).key != key:
         raise UnknownWorkflowError(key.id)
-    if on_unfinished is OnUnfinished.ERROR:
-        _check_ended(conductor, key)
-    conductor.journal.delete(key)
+    if on_unfinished is OnUnfinished.DELETE:
+        conductor.journal.delete(key)
+        return
+    while not conductor.journal.delete(key, at=_checked_end(conductor, key)):
+        pass  # there is more in its journal than when it was looked at: it may run again
 
 
-def _check_ended(conductor: Conductor, key: WorkflowKey) -> None:
-    """Refuse what has not ended; of what has, do first what is left to do, lest whoever waits for it waits for ever."""
+def _checked_end(conductor: Conductor, key: WorkflowKey) -> int:
+    """Refuse what has not ended; of what has, do first what is left to do, lest whoever waits for it waits for ever.
+
+    Return the position of its last entry.
+    """
     folded = conductor.refresh(key)
     if not folded.state.is_finished:
         message = (
@@ -111,3 +116,4 @@ def _check_ended(conductor: Conductor, key: WorkflowKey) -> None:
             f"so here and now; delete it when a worker has, or say on_unfinished='delete'"
         )
         raise UsageError(message)
+    return folded.seen.position

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve
 
 from dyrygent_core import Attempt, Call, DyrygentError, Status
 from dyrygent_core.calls import Template
-from dyrygent_core.codec import decode_call
-from dyrygent_core.errors import AdapterUnavailableError
+from dyrygent_core.codec import MAX_RESULT_BYTES, decode_call
+from dyrygent_core.errors import AdapterUnavailableError, LimitError, quoted
 from dyrygent_core.nodes import Each, Path
 from dyrygent_core.ports import Journal, Refusal, ValueCodec
 from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
+from dyrygent_runtime.at_hand import AtHand
 from dyrygent_runtime.elements import block_of, blocks_of, list_at
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.summary import summary
 
-__all__ = ["Results", "fill", "resolved_calls"]
+__all__ = ["MAX_RESOLVED_BYTES", "Results", "fill", "resolved_calls"]
+
+MAX_RESOLVED_BYTES: Final = MAX_RESULT_BYTES
+"""The arguments of one call with the results in place that they refer to: as much as one result."""
 
 
 def resolved_calls(
@@ -33,15 +37,17 @@ def resolved_calls(
     values: ValueCodec,
     folded: Folded,
     attempts: Sequence[Attempt],
-    fresh: Mapping[Attempt, bytes],
+    at_hand: AtHand,
 ) -> tuple[dict[Attempt, Call], list[Refusal]]:
     """Give the calls of attempts ready to be sent, and refusals for those that cannot be read or resolved.
 
-    `fresh`: results that this process has just appended, so need not be read.
+    `at_hand`: what need not be read.
     """
     graph = folded.definition.graph
     numbers = [graph.number(attempt.node) for attempt in attempts]
-    stored = journal.calls(folded.key, sorted(set(numbers)))
+    stored = {number: at_hand.calls[number] for number in numbers if number in at_hand.calls}
+    if unread := sorted(set(numbers) - stored.keys()):
+        stored |= journal.calls(folded.key, unread)
     calls: dict[Attempt, Call] = {}
     refusals: list[Refusal] = []
     for attempt, number in zip(attempts, numbers, strict=True):
@@ -51,19 +57,42 @@ def resolved_calls(
             raise
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
-    results = Results(journal, values, folded, fresh)
+    results = Results(journal, values, folded, at_hand.results)
     results.read((attempt, reference.node) for attempt, call in calls.items() for reference in call.inputs.references)
     ready: dict[Attempt, Call] = {}
     for attempt, call in calls.items():
         try:
-            value = resolve(call.inputs.value, call.inputs.references, results.seen_by(attempt))
+            ready[attempt] = evolve(call, inputs=Template(_resolved(values, results, attempt, call)))
         except AdapterUnavailableError:
             raise
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
-        else:
-            ready[attempt] = evolve(call, inputs=Template(value))
     return ready, refusals
+
+
+def _resolved(values: ValueCodec, results: Results, attempt: Attempt, call: Call) -> Any:
+    """Put results in place; raises as `refs.resolve` does, and `LimitError` for what is too large then.
+
+    What is stored tells how large it can be at most, so hardly ever anything is written down to be measured; and
+    what is too large for certain is not even decoded.
+    """
+    template = call.inputs
+    whole = [it.node for it in template.references if not it.path and it.node != ITEM]
+    _check_size(attempt, results.size_of(attempt, whole))
+    value = resolve(template.value, template.references, results.seen_by(attempt))
+    if results.size_of(attempt, [it.node for it in template.references]) > MAX_RESOLVED_BYTES:
+        _check_size(attempt, len(values.encode(value)))
+    return value
+
+
+def _check_size(attempt: Attempt, size: int) -> None:
+    if size > MAX_RESOLVED_BYTES:
+        message = (
+            f"the arguments of node {quoted(attempt.node)} take {size:,} bytes with the results that they refer to, "
+            f"more than {MAX_RESOLVED_BYTES:,}; refer to the parts that it needs (node.result['key']), or let those "
+            f"nodes store their data elsewhere and return where it lies"
+        )
+        raise LimitError(message)
 
 
 def fill(
@@ -73,7 +102,10 @@ def fill(
     template: Template,
     fresh: Mapping[Attempt, bytes] | None = None,
 ) -> Any:
-    """Return a template's value with results in place, `fresh` as above; raises as `refs.resolve` does."""
+    """Return a template's value with results in place; raises as `refs.resolve` does.
+
+    `fresh`: results that this process has just appended, so need not be read.
+    """
     results = Results(journal, values, folded, fresh)
     results.read((None, reference.node) for reference in template.references)
     own = deepcopy(template.value)  # workflows of equal definitions share it
@@ -96,7 +128,9 @@ class Results:
         self._journal = journal
         self._values = values
         self._folded = folded
-        self._data = dict(fresh or {})
+        self._data: dict[Attempt, bytes] = {}
+        self._bytes = 0
+        self._keep(fresh or {})
         self._statuses: dict[str, tuple[Status, ...]] = {}
         self._opened: dict[tuple[Attempt, Path], dict[int, Any]] = {}
 
@@ -113,6 +147,16 @@ class Results:
     def of(self, node: str) -> Any:
         """Return one node's result, after `read`, or `NO_VALUE`."""
         return self._result(None, node)
+
+    def size_of(self, attempt: Attempt | None, nodes: Sequence[str]) -> int:
+        """Return how many bytes these results take, each as often as it is named; 0 if they must be few. After `read`.
+
+        Of the item of a mapped node it is what is stored with it.
+        """
+        if self._bytes * len(nodes) <= MAX_RESOLVED_BYTES:
+            return 0  # whichever they are
+        sizes = {node: self._size(*self._names(attempt, node)) for node in set(nodes)}
+        return sum(sizes[node] for node in nodes)
 
     # What is stored, and where
 
@@ -171,7 +215,15 @@ class Results:
     def _load(self, names: Iterable[Attempt]) -> None:
         missing = [name for name in dict.fromkeys(names) if name not in self._data]
         if missing:
-            self._data |= self._journal.results(self._folded.key, missing)
+            self._keep(self._journal.results(self._folded.key, missing))
+
+    def _keep(self, data: Mapping[Attempt, bytes]) -> None:
+        self._data |= data
+        self._bytes += sum(map(len, data.values()))
+
+    def _size(self, blocks: Sequence[Attempt], whole: Attempt | None) -> int:
+        names = blocks if self._data.keys() >= set(blocks) and blocks else [] if whole is None else [whole]
+        return sum(len(self._data[name]) for name in names if name in self._data)
 
     # What it means
 

@@ -68,7 +68,8 @@ class Run:
         Without its adapter a run tells everything, and what it is asked to do is recorded; the workers do it, and send
         what it lets start when the grace time (30 s) is over. Results are then read as plain JSON.
         """
-        return cls(conductor_over(journal, adapter), journal.definition(check_id(id)).key)
+        conductor = conductor_over(journal, adapter)
+        return cls(conductor, conductor.find(check_id(id)))
 
     # What it is
 

@@ -8,43 +8,49 @@ meets a transport that is down, is left as it is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from dyrygent_core import Attempt
 from dyrygent_core.errors import AdapterUnavailableError, JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Clock, Dispatch, Journal, Mark, MarkKind, Refusal, WorkflowKey
+from dyrygent_runtime.at_hand import AtHand
 from dyrygent_runtime.faults import FaultPoint, Reach
 from dyrygent_runtime.fold import Folded, Step, attempt_id, first_id
 from dyrygent_runtime.resolution import resolved_calls
 from dyrygent_runtime.settings import CHUNK, Settings
 
-__all__ = ["Sender"]
+__all__ = ["MarkSent", "Sender"]
 
 _LOG = logging.getLogger("dyrygent")
 
+MarkSent: TypeAlias = Callable[[WorkflowKey, Sequence[Mark]], object]
+"""Writes marks of attempts that were sent, see `late_marks`."""
+
 
 class Sender:
-    """Sends attempts to one engine. Threads may share it."""
+    """Sends attempts to one engine, and says so by `mark`. Threads may share it."""
 
-    def __init__(self, journal: Journal, adapter: Adapter, settings: Settings, clock: Clock, reach: Reach) -> None:
+    def __init__(
+        self, journal: Journal, adapter: Adapter, settings: Settings, clock: Clock, reach: Reach, *, mark: MarkSent
+    ) -> None:
         self._journal = journal
+        self._write_marks = mark
         self._adapter = adapter
         self._settings = settings
         self._clock = clock
         self._reach = reach
 
-    def send(
-        self, folded: Folded, attempts: Sequence[Attempt], until_ms: int, fresh: Mapping[Attempt, bytes]
-    ) -> list[Refusal]:
+    def send(self, folded: Folded, attempts: Sequence[Attempt], until_ms: int, at_hand: AtHand) -> list[Refusal]:
         """Send attempts; give those that the engine, or what they refer to, refuses for good.
 
-        `until_ms`: monotonic time after which no chunk is sent. `fresh`: results that need not be read.
+        `until_ms`: monotonic time after which no chunk is sent. `at_hand`: what need not be read.
         """
         refusals: list[Refusal] = []
         for start in range(0, len(attempts), CHUNK):
             chunk = attempts[start : start + CHUNK]
             try:
-                more = self._send_chunk(folded, chunk, until_ms, fresh)
+                more = self._send_chunk(folded, chunk, until_ms, at_hand)
             except AdapterUnavailableError as problem:
                 _LOG.warning("workflow %s: cannot send, the sweep will: %s", quoted(folded.key.id), problem)
                 break
@@ -73,10 +79,10 @@ class Sender:
         return mine
 
     def _send_chunk(
-        self, folded: Folded, chunk: Sequence[Attempt], until_ms: int, fresh: Mapping[Attempt, bytes]
+        self, folded: Folded, chunk: Sequence[Attempt], until_ms: int, at_hand: AtHand
     ) -> list[Refusal] | None:
         """Send one chunk and mark it; None if it is too late to."""
-        batch, refusals = self._batch(folded, chunk, fresh)
+        batch, refusals = self._batch(folded, chunk, at_hand)
         self._reach(FaultPoint.BEFORE_SEND)
         if self._clock.monotonic_ms() > until_ms:  # reading may take long, and a process may be stopped anywhere
             return None
@@ -89,11 +95,9 @@ class Sender:
         self._reach(FaultPoint.AFTER_MARK)
         return [*refusals, *refused]
 
-    def _batch(
-        self, folded: Folded, chunk: Sequence[Attempt], fresh: Mapping[Attempt, bytes]
-    ) -> tuple[list[Dispatch], list[Refusal]]:
+    def _batch(self, folded: Folded, chunk: Sequence[Attempt], at_hand: AtHand) -> tuple[list[Dispatch], list[Refusal]]:
         graph, kept = folded.definition.graph, folded.definition.kept
-        calls, refusals = resolved_calls(self._journal, self._adapter.values, folded, chunk, fresh)
+        calls, refusals = resolved_calls(self._journal, self._adapter.values, folded, chunk, at_hand)
         batch = [
             Dispatch(
                 folded.key,
@@ -118,7 +122,7 @@ class Sender:
         nodes = map(folded.definition.graph.node, {mark.attempt.node for mark in marks})
         timeouts_ms = [node.timeout_ms for node in nodes if node.timeout_ms is not None]
         try:
-            self._journal.mark(folded.key, marks)
+            self._write_marks(folded.key, marks)
             if timeouts_ms and min(timeouts_ms) < self._settings.sweep_interval_ms:
                 self._journal.remind(folded.key, in_ms=min(timeouts_ms))
         except JournalUnavailableError as problem:

@@ -68,13 +68,13 @@ def start(
     nonce = secrets.token_hex(8)
     until = conductor.clock.monotonic_ms() + conductor.settings.grace_ms // 2
     conductor.reach(FaultPoint.BEFORE_CREATE)
-    created = _create(conductor, new, nonce)
+    created = _create(conductor, new, nonce, definition.graph.deadline_ms)
     conductor.reach(FaultPoint.AFTER_CREATE)
     if not created.is_new:
         _check_same(new, created, policy)
         return Run(conductor, created.key)
     begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
-    conductor.begin(Folded.initial(created.key, definition), nonce, begin, until)
+    conductor.begin(Folded.initial(created.key, definition), begin, new.calls, until)
     return Run(conductor, created.key)
 
 
@@ -114,9 +114,13 @@ def _check_workflow(workflow: object) -> None:
         raise UsageError(message)
 
 
-def _create(conductor: Conductor, new: NewWorkflow, nonce: str) -> Created:
-    """Create, and once more if the reply is lost: the same incarnation twice is one workflow."""
-    due_in_ms = conductor.settings.sweep_interval_ms
+def _create(conductor: Conductor, new: NewWorkflow, nonce: str, deadline_ms: int | None) -> Created:
+    """Create, and once more if the reply is lost: the same incarnation twice is one workflow.
+
+    The sweep looks after its interval, and in time for the deadline.
+    """
+    interval_ms = conductor.settings.sweep_interval_ms
+    due_in_ms = interval_ms if deadline_ms is None else min(interval_ms, deadline_ms)
     try:
         return conductor.journal.create(new, nonce=nonce, due_in_ms=due_in_ms)
     except JournalUnavailableError:

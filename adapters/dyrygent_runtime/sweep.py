@@ -175,10 +175,13 @@ def _judge(conductor: Conductor, folded: Folded, silent: Sequence[Attempt], mark
     judge = Judge(folded, conductor.settings, holders, frozenset(folded.state.to_revoke))
     waiting = {it: marks[it] for it in silent if judge.is_overdue_or_behind(it, marks[it])}
     doubtful = [it for it in silent if judge.may_have_vanished(it, marks[it])]
-    return evolve(judge, moved=moved_on(conductor, folded, waiting), vanished=_vanished(conductor, folded, doubtful))
+    moved = moved_on(conductor, folded, waiting)
+    unmoved = [it for it in waiting if it not in moved]
+    gone = _in_no_queue(conductor, folded, list(dict.fromkeys([*doubtful, *unmoved])))
+    return evolve(judge, moved=moved | gone & set(unmoved), vanished=gone & set(doubtful))
 
 
-def _vanished(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> frozenset[Attempt]:
+def _in_no_queue(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> frozenset[Attempt]:
     """Return those of the attempts that no queue holds any more, as far as the engine can tell."""
     if not doubtful:
         return frozenset()

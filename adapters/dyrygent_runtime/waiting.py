@@ -1,8 +1,9 @@
 """Waiting for the end of a workflow, woken by the journal's store.
 
-A wait is cut into slices. Each asks the journal how things are, and then watches it: a store that can wake a waiter
-does, and one that cannot is asked less and less often within the slice (`Journal.watch`). So a wait never spins, a
-wake-up that got lost costs one slice at most, and a wait that is given up leaves nothing behind for longer than that.
+A wait is cut into slices. Each asks the journal how things are, unless this process has just folded more of it, and
+then watches it: a store that can wake a waiter does, and one that cannot is asked less and less often within the slice
+(`Journal.watch`). So a wait never spins, a wake-up that got lost costs one slice at most, and a wait that is given up
+leaves nothing behind for longer than that.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from attrs import frozen
+from attrs import define
 
 from dyrygent_core import UsageError, WorkflowState
 from dyrygent_core.checks import shown
 from dyrygent_core.errors import quoted
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.fold import Folded
 
 __all__ = ["wait_for_end", "wait_for_end_async"]
 
@@ -51,18 +53,19 @@ async def wait_for_end_async(conductor: Conductor, key: WorkflowKey, timeout: fl
     return state
 
 
-@frozen
+@define
 class _Wait:
-    """One wait, until `end_ms` on the conductor's clock."""
+    """One wait, until `end_ms` on the conductor's clock. `seen` is what it saw last."""
 
     conductor: Conductor
     key: WorkflowKey
     timeout: float | None
     end_ms: int | None
+    seen: Folded | None = None
 
     def step(self, slice_ms: int) -> WorkflowState | None:
         """Give the final state, or None after having watched for at most `slice_ms`."""
-        folded = self.conductor.refresh(self.key)
+        folded = self.seen = self._now()
         if folded.state.is_finished:
             return folded.state.workflow_state
         left_ms = slice_ms if self.end_ms is None else self.end_ms - self.conductor.clock.monotonic_ms()
@@ -71,6 +74,13 @@ class _Wait:
             raise TimeoutError(message)
         self.conductor.journal.watch(self.key, after=folded.seen.position, timeout_ms=math.ceil(min(left_ms, slice_ms)))
         return None
+
+    def _now(self) -> Folded:
+        """Give the workflow as it is now: what this process has folded since the last look needs no reading."""
+        known = self.conductor.known(self.key)
+        if known is not None and self.seen is not None and known.seen.position > self.seen.seen.position:
+            return known
+        return self.conductor.refresh(self.key)
 
 
 def _end_ms(conductor: Conductor, timeout: object) -> int | None:

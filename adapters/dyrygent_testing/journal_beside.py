@@ -5,6 +5,7 @@ Results (J7), definition and calls (J8), connections (J9), and the hints: marks,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -82,6 +83,24 @@ class BesideRules(JournalBasis):
         assert other.calls(workflow.key, [2, 0]) == {0: b"", 2: b"two"}
         assert other.calls(workflow.key, [1, 9]) == {1: bytes(range(256))}
         assert other.calls(workflow.key, []) == {}
+
+    def test_j8_an_append_reads_calls_along(self, journal: Journal, other: Journal) -> None:
+        """The answer to an append has the calls that were asked for with it, and no others, even if it has diverged."""
+        workflow = new_workflow(calls=[b"", bytes(range(256)), *[b"call %d" % it for it in range(2, 300)]])
+        key = journal.create(workflow, nonce="n", due_in_ms=LATER_MS).key
+
+        def read_along(*numbers: int, nonce: str = "n") -> Mapping[int, bytes]:
+            value = {_A: b"value"}
+            seen = Seen(1, nonce)
+            return other.append(key, [Succeeded(_A)], seen=seen, nonce="m", results=value, calls=numbers).calls
+
+        assert read_along(2, 0) == {0: b"", 2: b"call 2"}
+        assert read_along(1, 900) == {1: bytes(range(256))}
+        assert read_along() == {}
+        assert read_along(1, nonce="another") == {1: bytes(range(256))}
+        assert read_along(*range(300)) == dict(enumerate(workflow.calls))
+        assert len(journal.read(key)) == 6
+        assert journal.results(key, [_A]) == {_A: b"value"}
 
     def test_j8_creating_again_is_idempotent(self, journal: Journal, other: Journal) -> None:
         """The same incarnation twice is one workflow, and both answers are the same."""

@@ -242,6 +242,37 @@ class EntryRules(JournalBasis):
         with pytest.raises(UnknownWorkflowError):
             journal.read(first.key)
 
+    def test_j3_a_delete_may_depend_on_the_last_entry(self, journal: Journal, other: Journal, key: WorkflowKey) -> None:
+        """What has gone on since is left as it is; what is gone is gone, wherever its last entry was."""
+        add(other, key, Lost(_A))
+
+        assert not journal.delete(key, at=1)
+        assert not journal.delete(key, at=3)
+        assert [entry.position for entry in other.read(key)] == [1, 2]
+        assert journal.delete(key, at=2)
+        assert journal.delete(key, at=1)
+        with pytest.raises(UnknownWorkflowError):
+            other.read(key)
+
+    def test_j3_of_an_append_and_a_delete_one_comes_first(self, journal: Journal, other: Journal) -> None:
+        """Either the append is refused, or it keeps its workflow from being deleted: no entry is lost."""
+        for _ in range(5):
+            key = journal.create(new_workflow(), nonce="n", due_in_ms=LATER_MS).key
+
+            def append_or_delete(number: int, key: WorkflowKey = key) -> bool:
+                if number:
+                    return other.delete(key, at=1)
+                try:
+                    return add(journal, key, Lost(_A)).first == 2
+                except UnknownWorkflowError:
+                    return False
+
+            is_appended, is_deleted = at_once(2, append_or_delete)
+            assert is_appended is not is_deleted
+            if is_appended:
+                assert len(journal.read(key)) == 2
+            assert journal.delete(key)
+
     def test_j3_delete_leaves_nothing(self, journal: Journal) -> None:
         """After `delete` the workflow is unknown, not due, and may be deleted again."""
         key = _furnished(journal, due_in_ms=0).key

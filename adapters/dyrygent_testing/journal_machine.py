@@ -108,20 +108,23 @@ class JournalMachine(RuleBasedStateMachine):
         seen=st.builds(Seen, st.integers(0, 6), st.sampled_from(("", "n", "m"))),
         nonce=st.sampled_from(("n", "m")),
         results=st.dictionaries(st.sampled_from(_ATTEMPTS), st.binary(max_size=3), max_size=2),
+        calls=st.lists(st.integers(0, 3), unique=True, max_size=3),
     )
     def append(
         self,
         key: WorkflowKey,
         observations: list[Observation],
+        *,
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes],
+        calls: list[int],
     ) -> None:
         """Append, having seen what may be so or not."""
 
         def ask(journal: Journal) -> object:
-            answer = journal.append(key, observations, seen=seen, nonce=nonce, results=results)
-            return answer.first, _without_times(answer.missed), answer.has_diverged
+            answer = journal.append(key, observations, seen=seen, nonce=nonce, results=results, calls=calls)
+            return answer.first, _without_times(answer.missed), answer.has_diverged, answer.calls
 
         self._same(ask)
 
@@ -175,10 +178,10 @@ class JournalMachine(RuleBasedStateMachine):
         """Set and remove annotations."""
         self._same(lambda it: it.annotate(key, notes))
 
-    @rule(key=_KEYS)
-    def delete(self, key: WorkflowKey) -> None:
-        """Delete a workflow, or what is not there."""
-        self._same(lambda it: it.delete(key))
+    @rule(key=_KEYS, at=st.none() | st.integers(1, 3))
+    def delete(self, key: WorkflowKey, at: int | None) -> None:
+        """Delete a workflow, or what is not there, or has gone on."""
+        self._same(lambda it: it.delete(key, at=at))
 
     @rule(worker=st.sampled_from(_IDS), boot=st.sampled_from(("1", "2")), active=_NAMES, reserved=_NAMES)
     def renew_lease(self, worker: str, boot: str, active: frozenset[str], reserved: frozenset[str]) -> None:

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
@@ -37,8 +37,11 @@ from dyrygent_core.ports import (
 from dyrygent_runtime import Conductor, OnConflict, Run, Settings, Sweeper, start
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_runtime.late_marks import LateMarks
+from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.reports import raised, returned
+from dyrygent_runtime.settling import settle
 
 __all__ = ["LocalAdapter"]
 
@@ -52,7 +55,8 @@ _LOCAL_POLL_MS = 100
 class LocalAdapter:
     """Runs workflows of `functions`, by name, in `workers` threads.
 
-    `journal`: where workflows are kept; a `MemoryJournal` by default.
+    `journal`: where workflows are kept; a `MemoryJournal` by default. `listeners`: who is told what changes, see
+    `dyrygent_runtime.listeners`.
     Use it as a context manager, or call `close`; a workflow that is under way then waits in its journal.
     """
 
@@ -64,6 +68,7 @@ class LocalAdapter:
         journal: Journal | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> None:
         if workers < 1:
             message = f"workers must be at least 1, not {workers}"
@@ -71,8 +76,10 @@ class LocalAdapter:
         _check_functions(functions)
         self._functions = dict(functions)
         self.journal = journal if journal is not None else MemoryJournal()
+        settings = settings or Settings(poll_ms=_LOCAL_POLL_MS)
+        self._marks = LateMarks(self.journal, settings)
         self.conductor = Conductor(
-            self.journal, self, settings=settings or Settings(poll_ms=_LOCAL_POLL_MS), clock=clock
+            self.journal, self, settings=settings, clock=clock, listeners=listeners, mark=self._marks.add
         )
         self._identity = Lease(f"local@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8))
         self._lock = threading.Lock()
@@ -111,10 +118,14 @@ class LocalAdapter:
         return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags)
 
     def close(self) -> None:
-        """Let the functions that run now end, start no more, and stop sweeping."""
+        """Let the functions that run now end, start no more, and stop sweeping.
+
+        If the journal is away, their outcomes are tried to be recorded for some seconds more.
+        """
         self._is_closed = True
         self._sweeper.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        settle(self._outbox, self._marks)
 
     # The adapter port
 
@@ -204,7 +215,7 @@ class LocalAdapter:
     def _mark_started(self, item: Dispatch) -> int | None:
         mark = Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)
         try:
-            return self.journal.mark(item.workflow, [mark])
+            return self._marks.write_with(item.workflow, [mark])
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the start is not marked: %s", quoted(item.workflow.id), problem)
             return None

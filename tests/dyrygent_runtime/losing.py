@@ -37,9 +37,10 @@ class LosingJournal(MemoryJournal):
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         def arrive() -> Appended:
-            return MemoryJournal.append(self, key, observations, seen=seen, nonce=nonce, results=results)
+            return MemoryJournal.append(self, key, observations, seen=seen, nonce=nonce, results=results, calls=calls)
 
         self._appends += 1
         if self.lost_appends:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dyrygent_core import Attempt, Succeeded, UnknownWorkflowError, UsageError, WorkflowState
+from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime import Run
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.questions import EVERYTHING
@@ -65,6 +66,53 @@ def test_what_has_ended_is_deleted(store: Store) -> None:
     with pytest.raises(UnknownWorkflowError):
         Run.from_id("w", store.open())
     assert store.start(of_calls("other"), id="w").key != run.key
+
+
+class _Between(MemoryJournal):
+    """A journal in which others do something just before each delete."""
+
+    def __init__(self) -> None:
+        super().__init__("tests")
+        self.others: list[Callable[[], object]] = []
+
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
+        while self.others:
+            self.others.pop(0)()
+        return super().delete(key, at=at)
+
+
+def test_a_rerun_between_the_look_and_the_delete_is_not_lost() -> None:
+    """What runs again when it comes to that is refused, as it would have been had it run before."""
+    journal = _Between()
+    store = Store(lambda: journal)
+    run = store.start(of_calls("a"), id="w")
+    store.fail(run, "a")
+    journal.others = [store.elsewhere(run).rerun]
+
+    with pytest.raises(UsageError, match="'w' is in RUNNING; cancel it and wait for its end"):
+        run.delete()
+
+    store.succeed(run, "a")
+    assert run.wait(0) is WorkflowState.SUCCESS
+
+
+def test_what_only_grew_between_the_look_and_the_delete_is_deleted() -> None:
+    """A late outcome, or another round that has ended too, is looked at again, and keeps nobody from deleting."""
+    journal = _Between()
+    store = Store(lambda: journal)
+    run = store.start(of_calls("a"), id="w")
+    store.fail(run, "a")
+
+    def run_again_to_the_end() -> None:
+        store.elsewhere(run).rerun()
+        store.fail(run, "a")
+
+    late = Succeeded(Attempt("a"))
+    journal.others = [lambda: store.observe(run, late), run_again_to_the_end]
+    run.delete()
+
+    with pytest.raises(UnknownWorkflowError):
+        journal.definition("w")
 
 
 def test_an_end_is_published_before_it_is_deleted(memory: Store) -> None:

@@ -123,7 +123,7 @@ def retry_an_ambiguous_append_blindly(patch: pytest.MonkeyPatch) -> None:
         entries = [
             Entry(answer.first + at, nonce, evolve(it, at_ms=answer.at_ms)) for at, it in enumerate(observations)
         ]
-        return base, [*answer.missed, *entries]
+        return base, [*answer.missed, *entries], {}
 
     patch.setattr(Folds, "_appended", blindly)
 
@@ -151,7 +151,7 @@ def drop_the_duplicate_check(patch: pytest.MonkeyPatch) -> None:
 def drop_the_self_fencing(patch: pytest.MonkeyPatch) -> None:
     """Let an owner send however late it is."""
     send = Sender.send
-    patch.setattr(Sender, "send", lambda sender, folded, its, _, fresh: send(sender, folded, its, FOR_EVER_MS, fresh))
+    patch.setattr(Sender, "send", lambda sender, folded, its, _, hand: send(sender, folded, its, FOR_EVER_MS, hand))
 
 
 # What finds them

@@ -44,11 +44,12 @@ class AwayJournal(MemoryJournal):
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         appended = None
         is_refused = self.is_away or key.id == self.refused
         if not is_refused or self.writes_all_the_same:
-            appended = super().append(key, observations, seen=seen, nonce=nonce, results=results)
+            appended = super().append(key, observations, seen=seen, nonce=nonce, results=results, calls=calls)
         if is_refused or appended is None:
             self.tried.release()
             self.tried_by.append(threading.get_ident())

@@ -7,7 +7,7 @@ out must be what one of the two orders gives, and the journal must say the same 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -148,6 +148,26 @@ def test_a_skip_and_a_failure_are_in_some_order(store: Store) -> None:
 
         expected = {Status.FAILED: WorkflowState.FAILURE, Status.SKIPPED: WorkflowState.SUCCESS}
         assert run.workflow_state is expected[run.status("a")]
+
+
+def test_a_delete_and_a_rerun_are_in_some_order(store: Store) -> None:
+    """Either it is gone, and cannot be run again, or it runs again, and is not deleted."""
+    for number in range(_RACES[store.kind] // 4):
+        run = store.start(of_calls("a"), id=f"w{number}")
+        store.fail(run, "a")
+        handles = [store.elsewhere(run), store.elsewhere(run)]
+
+        def ask(number: int, handles: Sequence[Run] = handles) -> type[Exception] | None:
+            try:
+                handles[number].rerun() if number else handles[number].delete()
+            except DyrygentError as problem:
+                return type(problem)
+            return None
+
+        raised = at_once(2, ask)
+        assert raised in ([None, UnknownWorkflowError], [UsageError, None])
+        if raised[1] is None:
+            assert run.workflow_state is WorkflowState.RUNNING
 
 
 def test_a_delete_and_a_cancel_are_in_some_order(store: Store) -> None:

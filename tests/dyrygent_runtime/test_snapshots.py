@@ -110,7 +110,7 @@ def test_it_is_kept_after_all_is_sent(world: World) -> None:
 
     world.conductor.turn(run.key, [Succeeded(Attempt("n8"))])
 
-    assert list(counts(world)) == ["append", "calls", "mark", "keep_snapshot"]
+    assert list(counts(world)) == ["append", "mark", "keep_snapshot"]
 
 
 def test_one_that_was_missed_is_made_up_for(world: World) -> None:

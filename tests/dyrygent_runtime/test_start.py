@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dyrygent_core import (
+    DeadlinePassed,
     LimitError,
     UnknownWorkflowError,
     UsageError,
@@ -21,6 +23,7 @@ from dyrygent_core.ports import Created, NewWorkflow, Query
 from dyrygent_runtime import OnConflict, Settings, start
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.journal_basis import HOSTILE
+from tests.dyrygent_runtime.conftest import World
 from tests.dyrygent_runtime.stores import STORES, Store, of_calls, opened
 
 
@@ -207,6 +210,22 @@ def test_a_workflow_that_cannot_be_built_starts_nothing(store: Store) -> None:
     with pytest.raises(UsageError):
         store.start(workflow, id="w")
     assert ids(store) == []
+
+
+@pytest.mark.parametrize(("deadline", "due_ms"), [(1.5, 1_500), (60, 5_000), (None, 5_000)])
+def test_the_sweep_looks_in_time_for_the_deadline(deadline: float | None, due_ms: int) -> None:
+    """A workflow is due after the sweep's interval, and at its deadline if that is sooner."""
+    world = World()
+    workflow = Workflow(deadline=None if deadline is None else timedelta(seconds=deadline))
+    workflow.add(call("a"), id="a")
+    run = world.start(workflow)
+
+    world.clock.advance(due_ms - 1)
+    assert world.sweep() == 0
+    world.clock.advance(1)
+    assert world.sweep() == 1
+    has_passed = [isinstance(entry.observation, DeadlinePassed) for entry in run.history()]
+    assert has_passed == ([False, True] if due_ms < world.settings.sweep_interval_ms else [False])
 
 
 def test_a_node_without_a_time_out_needs_resends(store: Store) -> None:

@@ -155,6 +155,22 @@ def test_what_no_queue_holds_after_a_death_is_sent_again(world: World, queued: i
     assert run.status("a") is Status.SCHEDULED
 
 
+@pytest.mark.parametrize(("queued", "is_sent"), [(0, True), (1, False), (None, False)])
+def test_an_empty_queue_holds_nobody_up(world: World, queued: int | None, is_sent: bool) -> None:  # noqa: FBT001  # a case
+    """What is in no queue after `resend_after` is sent again then, though nothing shows that its queue moves (A6)."""
+    world.start(one())
+    if queued is not None:
+        world.engine.queued = {Attempt("a"): queued}
+    world.engine.take()
+
+    wait_and_sweep(world, resend_after_ms(world) - 1)
+    assert world.engine.take() == []
+    wait_and_sweep(world, world.settings.sweep_interval_ms)
+    assert world.engine.take() == (["a"] if is_sent else [])
+    wait_and_sweep(world, resend_after_ms(world))
+    assert world.engine.take() == ([] if is_sent else ["a"])
+
+
 def test_while_nobody_died_an_empty_queue_says_nothing(world: World) -> None:
     """A living worker has just taken it, and will say so."""
     run = world.start(one())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dyrygent_core import RetryPolicy, Status, UsageError, Workflow, WorkflowFailedError, WorkflowState, call
-from dyrygent_core.errors import ResultNotKeptError, WorkflowExistsError
-from dyrygent_runtime import Settings
-from dyrygent_runtime.journals import open_journal
+from dyrygent_core.errors import JournalUnavailableError, ResultNotKeptError, WorkflowExistsError
+from dyrygent_runtime import NodeChanged, Settings
+from dyrygent_runtime.journals import MemoryJournal, open_journal
+from dyrygent_runtime.listeners import Notification
 from local_dyrygent import LocalAdapter
 
 
@@ -217,3 +220,47 @@ def test_only_workflows_are_started(adapter: LocalAdapter) -> None:
     """A call alone is no workflow, and the error says what to do with it."""
     with pytest.raises(UsageError, match="add calls to a Workflow first"):
         adapter.start(call("const", 1))  # type: ignore[arg-type]
+
+
+def test_listeners_are_told() -> None:
+    """Who is given to the adapter is told of every workflow that it runs."""
+    heard: list[Notification] = []
+    workflow = Workflow()
+    workflow.add(call("const", 2), id="a")
+    with LocalAdapter(FUNCTIONS, listeners=[heard.append]) as adapter:
+        adapter.start(workflow).wait(30)
+
+    changes = [it for it in heard if isinstance(it, NodeChanged)]
+    assert [it.status for it in sorted(changes, key=lambda it: it.position)] == [Status.SCHEDULED, Status.SUCCEEDED]
+
+
+class _Away(MemoryJournal):
+    """A journal that can be away for appends."""
+
+    def __init__(self) -> None:
+        super().__init__("tests")
+        self.is_away = threading.Event()
+        self.is_tried = threading.Event()
+
+    def append(self, *args: Any, **options: Any) -> Any:
+        if self.is_away.is_set():
+            self.is_tried.set()
+            raise JournalUnavailableError("away")
+        return super().append(*args, **options)
+
+
+def test_closing_waits_for_outcomes_that_are_not_recorded_yet() -> None:
+    """A journal that comes back in time is told all that has ended."""
+    journal = _Away()
+    workflow = Workflow()
+    workflow.add(call("end"), id="a")
+    adapter = LocalAdapter({"end": journal.is_away.set}, journal=journal)
+    run = adapter.start(workflow)
+    assert journal.is_tried.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(adapter.close)
+        journal.is_away.clear()
+        closing.result(30)
+
+    assert run.status("a") is Status.SUCCEEDED

@@ -98,6 +98,7 @@ class MemoryJournal:
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         """See `Journal.append`."""
         with self._changed:
@@ -115,7 +116,7 @@ class MemoryJournal:
             if record.due_ms is None:
                 record.due_ms, record.closed_ms, record.state = now_ms, None, WorkflowState.RUNNING
             self._changed.notify_all()
-            return Appended(before + 1, now_ms, missed, has_diverged)
+            return Appended(before + 1, now_ms, missed, has_diverged, _calls(record, calls))
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
         """See `Journal.read`."""
@@ -136,8 +137,7 @@ class MemoryJournal:
     def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `Journal.calls`."""
         with self._changed:
-            calls = self._record(key).workflow.calls
-            return {number: calls[number] for number in numbers if 0 <= number < len(calls)}
+            return _calls(self._record(key), numbers)
 
     def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
         """See `Journal.results`."""
@@ -200,13 +200,16 @@ class MemoryJournal:
             if record.snapshot is None or record.snapshot.seen.position < snapshot.seen.position:
                 record.snapshot = snapshot
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`."""
         with self._changed:
             record = self._records.get(key.id)
             if record is not None and record.workflow.key == key:
+                if at is not None and len(record.lines) != at:
+                    return False
                 del self._records[key.id]
             self._changed.notify_all()
+            return True
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`."""
@@ -283,6 +286,11 @@ def _wall_ms() -> int:
 def _listed(record: _Record) -> Listed:
     new = record.workflow
     return Listed(new.key, new.name, new.tags, record.state, record.created_ms, record.closed_ms)
+
+
+def _calls(record: _Record, numbers: Sequence[int]) -> dict[int, bytes]:
+    stored = record.workflow.calls
+    return {number: stored[number] for number in numbers if 0 <= number < len(stored)}
 
 
 def _entries(record: _Record, after: int) -> tuple[Entry, ...]:

@@ -57,7 +57,7 @@ def _opened(url: str, extra: str, opener: Callable[[str, str], Journal], address
 
 
 def _open_redis(url: str, namespace: str) -> Journal:
-    from dyrygent_runtime.journals.redis_journal import RedisJournal  # noqa: PLC0415  # an extra
+    from dyrygent_runtime.journals.redis import RedisJournal  # noqa: PLC0415  # an extra
 
     return RedisJournal(url, namespace)
 

@@ -14,6 +14,7 @@ from dyrygent_runtime import Conductor, Settings, Sweeper
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_testing.simulation.engine import Engine, HandOver, Message
 from dyrygent_testing.simulation.faults import FaultKind, point
@@ -91,12 +92,14 @@ class Process:
         journal = FaultyJournal(world.store, self, world.gate, world.recorder)
         self.journal = cast("Journal", journal)  # it passes on whatever it is asked
         self.adapter = SimulatedAdapter(world.engine, self, world.gate, world.recorder)
+        self.marks = LateMarks(self.journal, world.settings, later=self._mark_later)
         self.conductor = _Watched(
             self,
             self.journal,
             settings=world.settings,
             clock=_Clock(world.loop, 86_400_000 * len(life.process) + 1_000 * life.boot),
             reach=self._reach,
+            mark=self.marks.add,
         )
         self.adapter.conductor = self.conductor
         self.outbox = VirtualOutbox(
@@ -126,7 +129,7 @@ class Process:
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost if it died."""
-        return not len(self.outbox) and (self.worker is None or self.worker.is_idle)
+        return not len(self.outbox) and not len(self.marks) and (self.worker is None or self.worker.is_idle)
 
     def take(self, message: Message) -> None:
         """Take a message from the queue."""
@@ -164,7 +167,7 @@ class Process:
         if not self.is_alive:
             return
         self.is_alive = False
-        held: list[Named] = [*self.outbox.waiting]
+        held: list[Named] = [*self.outbox.waiting, *((key.id, mark.attempt) for key, mark in self.marks.waiting)]
         forgotten: list[Named] = []
         if self.worker is not None:
             held += self.worker.names
@@ -184,6 +187,9 @@ class Process:
         self.world.gate.meet(self, point(at))
         if at is FaultPoint.BEFORE_SEND:
             self.world.recorder.doing.chunk_ms = self.world.loop.now_ms
+
+    def _mark_later(self, in_ms: int, action: Callable[[], None]) -> None:
+        self.later(in_ms, lambda: self.act(ActKind.MARK, action))
 
     def _report_again(self, in_ms: int, action: Callable[[], Any]) -> None:
         self.later(in_ms, lambda: self.act(ActKind.REPORT, action))

@@ -59,6 +59,8 @@ class ActKind(Enum):
     HAND_OVER = "hand_over"
     """It sends the rest of what another turn emitted."""
     SWEEP = "sweep"
+    MARK = "mark"
+    """It says what it has sent."""
     LEASE = "lease"
     """It says that it lives."""
 

@@ -111,7 +111,7 @@ class Worker:
             return
         mark = Mark(MarkKind.STARTED, item.attempt, process.life.process, str(process.life.boot))
         with suppress(JournalUnavailableError):  # as in every adapter of ours: it is a hint
-            holding.started_ms = process.journal.mark(item.workflow, [mark])
+            holding.started_ms = process.marks.write_with(item.workflow, [mark])
         world.gate.meet(process, "worker.started", holding.message.name)
         seen = len(world.store.read(item.workflow))
         holding.execution = world.recorder.execute(item, process.life, seen)

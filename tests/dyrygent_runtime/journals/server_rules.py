@@ -24,8 +24,8 @@ from dyrygent_core.ports import (
     Seen,
     WorkflowKey,
 )
-from dyrygent_runtime.journals import sql_engine
 from dyrygent_runtime.journals.sql import SqlJournal
+from dyrygent_runtime.journals.sql import engine as sql_engine
 from dyrygent_runtime.journals.writing import field_of
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, eventually, new_workflow
 from tests.dyrygent_runtime.journals.sql_rules import SqlRules

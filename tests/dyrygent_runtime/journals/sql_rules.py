@@ -127,7 +127,7 @@ class SqlRules(ProcessRules):
         self, journal: Journal, monkeypatch: pytest.MonkeyPatch, key: WorkflowKey
     ) -> None:
         """However many entries it has."""
-        monkeypatch.setattr("dyrygent_runtime.journals.sql_due._MOST_ENTRIES_DELETED", 2)
+        monkeypatch.setattr("dyrygent_runtime.journals.sql.due._MOST_ENTRIES_DELETED", 2)
         other = journal.create(new_workflow("other"), nonce="n", due_in_ms=LATER_MS).key
         add(journal, key, *[DeadlinePassed()] * 4)
         for name, at in ((key, 5), (other, 1)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, NullPool, create_engine, make_url
 
-from dyrygent_runtime.journals.sql_addresses import Kind, address_of
+from dyrygent_runtime.journals.sql.addresses import Kind, address_of
 from dyrygent_testing.journal_basis import eventually
 
 

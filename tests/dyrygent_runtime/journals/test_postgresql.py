@@ -17,8 +17,8 @@ from dyrygent_core import Attempt, Lost
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Journal, Query, Seen, WorkflowKey
 from dyrygent_runtime.journals.sql import SqlJournal
-from dyrygent_runtime.journals.sql_listener import channel_of
-from dyrygent_runtime.journals.sql_tables import WORKFLOWS
+from dyrygent_runtime.journals.sql.listener import channel_of
+from dyrygent_runtime.journals.sql.tables import WORKFLOWS
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, at_once, eventually, new_workflow
 from tests import services
@@ -289,11 +289,11 @@ def test_nobody_listens_for_nobody(
     journal: SqlJournal, outsider: Outsider, key: WorkflowKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nobody has waited for a while the connection is closed; `dispose` closes it at once."""
-    monkeypatch.setattr("dyrygent_runtime.journals.sql_listener._IDLE_S", 0.01)
+    monkeypatch.setattr("dyrygent_runtime.journals.sql.listener._IDLE_S", 0.01)
     assert not journal.watch(key, after=1, timeout_ms=200)
     eventually(lambda: not _listening(outsider))
 
-    monkeypatch.setattr("dyrygent_runtime.journals.sql_listener._IDLE_S", LIMIT_S)
+    monkeypatch.setattr("dyrygent_runtime.journals.sql.listener._IDLE_S", LIMIT_S)
     assert not journal.watch(key, after=1, timeout_ms=200)
     assert _listening(outsider)
     journal.dispose()

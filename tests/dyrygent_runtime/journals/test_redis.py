@@ -16,10 +16,11 @@ from dyrygent_core import Attempt, DeadlinePassed, Lost, Succeeded, UsageError, 
 from dyrygent_core.codec import encode_observation
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import Journal, Lease, Mark, MarkKind, Query, Seen, StoredSnapshot, WorkflowKey
-from dyrygent_runtime.journals import redis_journal, redis_walking
-from dyrygent_runtime.journals.redis_address import read_address
-from dyrygent_runtime.journals.redis_journal import RedisJournal
-from dyrygent_runtime.journals.redis_keys import Keys, member_of
+from dyrygent_runtime.journals.redis import RedisJournal
+from dyrygent_runtime.journals.redis import journal as redis_journal
+from dyrygent_runtime.journals.redis import walking as redis_walking
+from dyrygent_runtime.journals.redis.address import read_address
+from dyrygent_runtime.journals.redis.keys import Keys, member_of
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, add, eventually, new_workflow
 from tests.dyrygent_runtime.journals.process_rules import ProcessRules

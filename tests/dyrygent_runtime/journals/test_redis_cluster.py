@@ -11,9 +11,9 @@ import redis
 from dyrygent_core import Attempt, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalError, JournalUnavailableError
 from dyrygent_core.ports import Journal, Lease, Mark, MarkKind, Query, Seen, StoredSnapshot
-from dyrygent_runtime.journals import redis_scripts
-from dyrygent_runtime.journals.redis_journal import RedisJournal
-from dyrygent_runtime.journals.redis_keys import Keys
+from dyrygent_runtime.journals.redis import RedisJournal
+from dyrygent_runtime.journals.redis import scripts as redis_scripts
+from dyrygent_runtime.journals.redis.keys import Keys
 from dyrygent_testing import JournalSuite
 from dyrygent_testing.journal_basis import LATER_MS, add, eventually, new_workflow
 from tests.dyrygent_runtime.journals.process_rules import ProcessRules

@@ -16,9 +16,9 @@ import redis
 from dyrygent_core import Attempt, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError
 from dyrygent_core.ports import Lease, Mark, MarkKind, NewWorkflow, Query, Seen, StoredSnapshot, WorkflowKey
-from dyrygent_runtime.journals import redis_watching
-from dyrygent_runtime.journals.redis_journal import RedisJournal
-from dyrygent_runtime.journals.redis_watching import Listener
+from dyrygent_runtime.journals.redis import RedisJournal
+from dyrygent_runtime.journals.redis import watching as redis_watching
+from dyrygent_runtime.journals.redis.watching import Listener
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, at_once, eventually, new_workflow
 from tests.dyrygent_runtime.journals.redis_servers import Server, Wire, started
 
@@ -61,7 +61,7 @@ _Asked: TypeAlias = Callable[[RedisJournal, WorkflowKey], object]
 _CALLS: dict[str, _Asked] = {
     "create": lambda journal, _: journal.create(_NEW, nonce="n", due_in_ms=LATER_MS),
     "append": lambda journal, key: journal.append(
-        key, [Succeeded(_A), Lost(_A)], seen=Seen(1, "n"), nonce="m", results={_A: b"value"}
+        key, [Succeeded(_A), Lost(_A)], seen=Seen(1, "n"), nonce="m", results={_A: b"value"}, calls=[0, 1]
     ),
     "read": lambda journal, key: journal.read(key),
     "definition": lambda journal, key: journal.definition(key.id),

@@ -14,7 +14,7 @@ import redis
 from dyrygent_core import Attempt, Lost, Succeeded, WorkflowState
 from dyrygent_core.errors import JournalError, JournalUnavailableError, UnknownWorkflowError
 from dyrygent_core.ports import Mark, MarkKind, Query, Seen, StoredSnapshot
-from dyrygent_runtime.journals.redis_journal import RedisJournal
+from dyrygent_runtime.journals.redis import RedisJournal
 from dyrygent_testing.journal_basis import LATER_MS, LIMIT_S, add, eventually, new_workflow
 from tests.dyrygent_runtime.journals.redis_servers import Server, Wire, started
 

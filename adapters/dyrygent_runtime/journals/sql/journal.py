@@ -3,8 +3,8 @@
 Each call is one transaction. One that writes about a workflow first takes the workflow's own lock, that of its row; on
 SQLite that is the database's single write lock, taken at BEGIN. All times are the database's.
 
-What a call is made of stands in the modules beside this one, one for each subject. `sql_at_once` has what PostgreSQL
-does in a single statement, and `sql_connection` what is repeated after an error.
+What a call is made of stands in the modules beside this one, one for each subject. `at_once` has what PostgreSQL
+does in a single statement, and `connection` what is repeated after an error.
 """
 
 from __future__ import annotations
@@ -36,24 +36,16 @@ from dyrygent_core.ports import (
     StoredWorkflow,
     WorkflowKey,
 )
-from dyrygent_runtime.journals import (
-    sql_annotations,
-    sql_at_once,
-    sql_definitions,
-    sql_due,
-    sql_entries,
-    sql_heads,
-    sql_leases,
-    sql_lists,
-    sql_marks,
-)
 from dyrygent_runtime.journals.listing import read_cursor
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_connection import SqlConnection
-from dyrygent_runtime.journals.sql_listener import SqlListener, Wait, channel_of
-from dyrygent_runtime.journals.sql_lookups import look_up
-from dyrygent_runtime.journals.sql_schema import Tables
-from dyrygent_runtime.journals.sql_tables import CALLS, MARKS, RESULTS
+from dyrygent_runtime.journals.sql import at_once, definitions, due, entries, heads, leases, lists
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.annotations import annotate, read_annotations
+from dyrygent_runtime.journals.sql.connection import SqlConnection
+from dyrygent_runtime.journals.sql.listener import SqlListener, Wait, channel_of
+from dyrygent_runtime.journals.sql.lookups import look_up
+from dyrygent_runtime.journals.sql.marks import mark_by_steps, mark_changes
+from dyrygent_runtime.journals.sql.schema import Tables
+from dyrygent_runtime.journals.sql.tables import CALLS, MARKS, RESULTS
 from dyrygent_runtime.journals.writing import field_of
 
 __all__ = ["SqlJournal", "Tables"]
@@ -97,9 +89,7 @@ class SqlJournal:
 
     def create(self, workflow: NewWorkflow, *, nonce: str, due_in_ms: int) -> Created:
         """See `Journal.create`."""
-        return self._database.write(
-            lambda it: sql_definitions.create_workflow(it, self._name, workflow, nonce, due_in_ms)
-        )
+        return self._database.write(lambda it: definitions.create_workflow(it, self._name, workflow, nonce, due_in_ms))
 
     def append(
         self,
@@ -109,21 +99,24 @@ class SqlJournal:
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         """See `Journal.append`."""
-        batch = sql_entries.batch_of(self._name, key, observations, seen=seen, nonce=nonce, results=results or {})
+        batch = entries.batch_of(
+            self._name, key, observations, seen=seen, nonce=nonce, results=results or {}, calls=calls
+        )
         if self._is_at_once:
             channel = channel_of(self._namespace, key)
-            return self._database.write_at_once(lambda it: sql_at_once.append_at_once(it, channel, batch))
-        return self._database.write(lambda it: sql_entries.append_by_steps(it, self._database.kind, batch))
+            return self._database.write_at_once(lambda it: at_once.append_at_once(it, channel, batch))
+        return self._database.write(lambda it: entries.append_by_steps(it, self._database.kind, batch))
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
         """See `Journal.read`."""
-        return self._database.read(lambda it: sql_entries.read_entries(it, self._name, key, after))
+        return self._database.read(lambda it: entries.read_entries(it, self._name, key, after))
 
     def definition(self, workflow_id: str) -> StoredWorkflow:
         """See `Journal.definition`."""
-        return self._database.read(lambda it: sql_definitions.read_definition(it, self._name, workflow_id))
+        return self._database.read(lambda it: definitions.read_definition(it, self._name, workflow_id))
 
     def calls(self, key: WorkflowKey, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `Journal.calls`."""
@@ -136,12 +129,10 @@ class SqlJournal:
 
     def mark(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
         """See `Journal.mark`."""
-        changes = sql_marks.mark_changes(marks)
+        changes = mark_changes(marks)
         if self._is_at_once:
-            return self._database.write_at_once(lambda it: sql_at_once.mark_at_once(it, self._name, key, changes))
-        return self._database.hint(
-            lambda it: sql_marks.mark_by_steps(it, self._database.kind, self._name, key, changes)
-        )
+            return self._database.write_at_once(lambda it: at_once.mark_at_once(it, self._name, key, changes))
+        return self._database.hint(lambda it: mark_by_steps(it, self._database.kind, self._name, key, changes))
 
     def marks(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, Marks]:
         """See `Journal.marks`."""
@@ -154,41 +145,42 @@ class SqlJournal:
     def due(self, *, limit: int, claim_ms: int) -> tuple[Due, ...]:
         """See `Journal.due`."""
         if self._is_at_once:
-            return self._database.write_at_once(lambda it: sql_due.claim_at_once(it, self._name, limit, claim_ms))
-        if not self._database.read(lambda it: sql_due.is_anything_due(it, self._name)):
+            return self._database.write_at_once(lambda it: due.claim_at_once(it, self._name, limit, claim_ms))
+        if not self._database.read(lambda it: due.is_anything_due(it, self._name)):
             return ()
-        return self._database.hint(lambda it: sql_due.claim_by_steps(it, self._name, limit, claim_ms))
+        return self._database.hint(lambda it: due.claim_by_steps(it, self._name, limit, claim_ms))
 
     def rest(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.rest`."""
-        self._hint(lambda it: sql_heads.let_rest(it, self._database.kind, self._name, key, in_ms))
+        self._hint(lambda it: heads.let_rest(it, self._database.kind, self._name, key, in_ms))
 
     def remind(self, key: WorkflowKey, *, in_ms: int) -> None:
         """See `Journal.remind`."""
-        self._hint(lambda it: sql_heads.remind(it, self._database.kind, self._name, key, in_ms))
+        self._hint(lambda it: heads.remind(it, self._database.kind, self._name, key, in_ms))
 
     def close(self, key: WorkflowKey, *, at: int, state: WorkflowState) -> bool:
         """See `Journal.close`."""
-        return self._database.write(lambda it: sql_heads.close(it, self._name, key, at, state))
+        return self._database.write(lambda it: heads.close(it, self._name, key, at, state))
 
     def keep_snapshot(self, key: WorkflowKey, snapshot: StoredSnapshot) -> None:
         """See `Journal.keep_snapshot`."""
-        self._database.hint(lambda it: sql_definitions.keep_snapshot(it, self._name, key, snapshot))
+        self._database.hint(lambda it: definitions.keep_snapshot(it, self._name, key, snapshot))
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`. Who watches the workflow is woken, to learn of it."""
 
-        def delete_and_tell(connection: Connection) -> None:
-            sql_due.delete_one(connection, self._name, key)
-            if self._is_at_once:
+        def delete_and_tell(connection: Connection) -> bool:
+            is_gone = due.delete_one(connection, self._name, key, at)
+            if is_gone and self._is_at_once:
                 connection.execute(select(func.pg_notify(channel_of(self._namespace, key), "")))
+            return is_gone
 
-        self._database.write(delete_and_tell)
+        return self._database.write(delete_and_tell)
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`."""
         place = None if after is None else read_cursor(after)
-        return self._database.read(lambda it: sql_lists.list_page(it, self._name, query, limit, place))
+        return self._database.read(lambda it: lists.list_page(it, self._name, query, limit, place))
 
     def purge(self, *, closed_for_ms: int, limit: int) -> int:
         """See `Journal.purge`. A few at a time, so that no lock is held for long."""
@@ -203,21 +195,19 @@ class SqlJournal:
     def annotate(self, key: WorkflowKey, notes: Mapping[str, Any]) -> None:
         """See `Journal.annotate`."""
         written = {name: None if value is None else JSON_VALUES.encode(value).decode() for name, value in notes.items()}
-        self._database.write(lambda it: sql_annotations.annotate(it, self._name, key, written))
+        self._database.write(lambda it: annotate(it, self._name, key, written))
 
     def annotations(self, key: WorkflowKey) -> Mapping[str, Any]:
         """See `Journal.annotations`."""
-        return self._database.read(lambda it: sql_annotations.read_annotations(it, self._name, key))
+        return self._database.read(lambda it: read_annotations(it, self._name, key))
 
     def renew_lease(self, lease: Lease, *, ttl_ms: int) -> int:
         """See `Journal.renew_lease`."""
-        return self._database.hint(
-            lambda it: sql_leases.renew_lease(it, self._database.kind, self._name, lease, ttl_ms)
-        )
+        return self._database.hint(lambda it: leases.renew_lease(it, self._database.kind, self._name, lease, ttl_ms))
 
     def leases(self) -> tuple[tuple[LeaseView, ...], int]:
         """See `Journal.leases`."""
-        return self._database.read(lambda it: sql_leases.read_leases(it, self._name))
+        return self._database.read(lambda it: leases.read_leases(it, self._name))
 
     def watch(self, key: WorkflowKey, *, after: int, timeout_ms: int) -> bool:
         """See `Journal.watch`. Where nobody calls, the database is asked, less and less often."""
@@ -249,18 +239,18 @@ class SqlJournal:
         (self._database.write_at_once if self._is_at_once else self._database.hint)(work)
 
     def _delete_closed(self, closed_for_ms: int, limit: int, connection: Connection) -> int:
-        return sql_due.delete_closed(connection, self._name, closed_for_ms, limit)
+        return due.delete_closed(connection, self._name, closed_for_ms, limit)
 
     def _found(self, key: WorkflowKey, name: Column[Any], wanted: Sequence[Any]) -> Sequence[Row[*tuple[Any, ...]]]:
         return self._database.read(lambda it: look_up(it, self._name, key, name, wanted))
 
     def _length(self, key: WorkflowKey) -> int:
-        return int(self._database.read(lambda it: sql_heads.head_of(it, self._name, key)).length)
+        return int(self._database.read(lambda it: heads.head_of(it, self._name, key)).length)
 
     def _length_watched(self, key: WorkflowKey) -> int:
         """Ask to be called, too."""
         for_ms = int(2_000 * _LONGEST_HEARD_S)
-        return self._database.write_at_once(lambda it: sql_at_once.look_and_watch(it, self._name, key, for_ms))
+        return self._database.write_at_once(lambda it: at_once.look_and_watch(it, self._name, key, for_ms))
 
     def _waiting(self, key: WorkflowKey) -> AbstractContextManager[Wait]:
         if self._listener is None:

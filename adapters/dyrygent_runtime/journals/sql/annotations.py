@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import WorkflowKey
-from dyrygent_runtime.journals.sql_heads import key_is, locked_head
-from dyrygent_runtime.journals.sql_tables import ANNOTATIONS, WORKFLOWS
+from dyrygent_runtime.journals.sql.heads import key_is, locked_head
+from dyrygent_runtime.journals.sql.tables import ANNOTATIONS, WORKFLOWS
 
 __all__ = ["annotate", "read_annotations"]
 

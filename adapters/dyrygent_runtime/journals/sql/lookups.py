@@ -9,8 +9,8 @@ from sqlalchemy import Column, Connection, Row, and_, select
 
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import WorkflowKey
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_tables import WORKFLOWS
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.tables import WORKFLOWS
 
 __all__ = ["look_up"]
 

@@ -5,7 +5,7 @@ the row that they left, and gives positions and time from there. Only what it re
 beginning: entries written by those it waited for are not among them. Positions have no gaps, so that is seen, and the
 rest is read by a second statement. Entries never change, so they are those that stood there under the lock.
 
-The same UPDATE calls those who wait for the workflow (`sql_listener`), if anybody does: PostgreSQL delivers calls when
+The same UPDATE calls those who wait for the workflow (`listener`), if anybody does: PostgreSQL delivers calls when
 they are committed, and commits transactions that call one after the other, so nobody is called in vain.
 Marks wait for no disk. They lock the workflow's row against deletion only, which appends do not mind.
 """
@@ -20,12 +20,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Appended, WorkflowKey
-from dyrygent_runtime.journals.sql_durability import RELAXED, RELAXED_TEXT
-from dyrygent_runtime.journals.sql_entries import Batch, missed_of
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_marks import MarkChange
-from dyrygent_runtime.journals.sql_tables import ENTRIES, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import NOW_MS, NOW_MS_IN_POSTGRESQL
+from dyrygent_runtime.journals.sql.durability import RELAXED, RELAXED_TEXT
+from dyrygent_runtime.journals.sql.entries import Batch, missed_of
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.marks import MarkChange
+from dyrygent_runtime.journals.sql.tables import ENTRIES, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import NOW_MS, NOW_MS_IN_POSTGRESQL
 
 __all__ = ["append_at_once", "look_and_watch", "mark_at_once"]
 
@@ -49,9 +49,14 @@ _APPEND: Final = """
         SELECT head.number, result.attempt, result.value FROM head, {results} AS result (attempt, value)
         ON CONFLICT DO NOTHING
     )
-    SELECT head.number, head.before, head.now_ms, entry.position, entry.nonce, entry.at_ms, entry.observation
+    SELECT head.number, head.before, head.now_ms, entry.position, entry.nonce, entry.at_ms, entry.observation,
+           NULL AS node, NULL AS call
     FROM head LEFT JOIN dyrygent_entries AS entry ON entry.workflow = head.number AND entry.position >= :seen
-    ORDER BY entry.position
+    UNION ALL
+    SELECT head.number, head.before, head.now_ms, NULL, NULL, NULL, NULL, wanted.node, wanted.call
+    FROM head JOIN dyrygent_calls AS wanted ON wanted.workflow = head.number
+                                           AND wanted.node = ANY(CAST(:calls AS INTEGER[]))
+    ORDER BY 4
     """
 _APPEND_ONE: Final = text(
     _APPEND.format(
@@ -60,6 +65,7 @@ _APPEND_ONE: Final = text(
 ).bindparams(
     *_KEY_TYPES,
     bindparam("lines", type_=ARRAY(Text)),
+    bindparam("calls", type_=ARRAY(Integer)),
     bindparam("attempt", type_=_BYTES),
     bindparam("value", type_=_BYTES),
 )
@@ -71,6 +77,7 @@ _APPEND_ANY: Final = text(
 ).bindparams(
     *_KEY_TYPES,
     bindparam("lines", type_=ARRAY(Text)),
+    bindparam("calls", type_=ARRAY(Integer)),
     bindparam("attempts", type_=ARRAY(_BYTES)),
     bindparam("values", type_=ARRAY(_BYTES)),
 )
@@ -89,7 +96,8 @@ def append_at_once(connection: Connection, channel: str, batch: Batch) -> Append
         if not written or written[-1].position < before:
             raise UnknownWorkflowError(batch.key.id)  # deleted since
     missed = missed_of(written, before, batch.seen)
-    return Appended(before + 1, now_ms, missed or (), has_diverged=missed is None)
+    calls = {row.node: row.call for row in rows if row.node is not None}
+    return Appended(before + 1, now_ms, missed or (), missed is None, calls)
 
 
 def _append(channel: str, batch: Batch) -> tuple[TextClause, dict[str, Any]]:
@@ -100,6 +108,7 @@ def _append(channel: str, batch: Batch) -> tuple[TextClause, dict[str, Any]]:
         "nonce": batch.nonce,
         "lines": list(batch.lines),
         "seen": max(batch.seen.position, 1),
+        "calls": list(batch.calls),
     }
     if len(batch.results) == 1:
         ((attempt, value),) = batch.results.items()

@@ -17,7 +17,7 @@ __all__ = ["NOW_MS", "NOW_MS_IN_POSTGRESQL", "START_MS"]
 NOW_MS_IN_POSTGRESQL: Final = "CAST(floor(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)"
 _START_MS_IN_POSTGRESQL: Final = "CAST(floor(EXTRACT(EPOCH FROM statement_timestamp()) * 1000) AS BIGINT)"
 _NOW_MS_IN_MYSQL: Final = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', SYSDATE(3)) DIV 1000)"
-"""In the session's time zone, which `sql_engine` sets to UTC."""
+"""In the session's time zone, which `engine` sets to UTC."""
 _START_MS_IN_MYSQL: Final = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)"
 _NOW_MS_IN_SQLITE: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 from dyrygent_core import WorkflowState
 from dyrygent_core.ports import Listed, Page, Query, WorkflowKey
 from dyrygent_runtime.journals.listing import Place, page_of
-from dyrygent_runtime.journals.sql_tables import TAGS, WORKFLOWS
+from dyrygent_runtime.journals.sql.tables import TAGS, WORKFLOWS
 
 __all__ = ["list_page"]
 

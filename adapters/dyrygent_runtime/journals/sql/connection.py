@@ -20,10 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dyrygent_core import DyrygentError, UsageError
 from dyrygent_runtime.journals.locks import ForkGate, ForkSafeCondition
-from dyrygent_runtime.journals.sql_addresses import Kind, address_of
-from dyrygent_runtime.journals.sql_engine import engine_of
-from dyrygent_runtime.journals.sql_errors import Trouble, error_of, trouble_of
-from dyrygent_runtime.journals.sql_schema import Tables, create_tables, prepare_tables
+from dyrygent_runtime.journals.sql.addresses import Kind, address_of
+from dyrygent_runtime.journals.sql.engine import engine_of
+from dyrygent_runtime.journals.sql.errors import Trouble, error_of, trouble_of
+from dyrygent_runtime.journals.sql.schema import Tables, create_tables, prepare_tables
 
 __all__ = ["SqlConnection"]
 

@@ -1,7 +1,8 @@
 """Entries: how they are written down, appended step by step, and read.
 
 The steps of an append, all in one transaction: take the lock and read with it what was missed; insert; move the
-workflow's row on. Each is a round trip, so PostgreSQL does it in another way (`sql_at_once`).
+workflow's row on; read the calls that are wanted. Each is a round trip, so PostgreSQL does it in another way
+(`at_once`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from dyrygent_core import Attempt, Begin, Observation, WorkflowState
 from dyrygent_core.codec import decode_observation, encode_observation
 from dyrygent_core.errors import UnknownWorkflowError, UnsupportedVersionError
 from dyrygent_core.ports import Appended, Entry, Seen, WorkflowKey
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_tables import ENTRIES, RESULTS, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import NOW_MS
-from dyrygent_runtime.journals.sql_upserts import insert_if_absent
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.lookups import look_up
+from dyrygent_runtime.journals.sql.tables import CALLS, ENTRIES, RESULTS, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import NOW_MS
+from dyrygent_runtime.journals.sql.upserts import insert_if_absent
 from dyrygent_runtime.journals.writing import field_of
 
 __all__ = ["Batch", "append_by_steps", "batch_of", "insert_begin", "missed_of", "read_entries"]
@@ -36,6 +38,7 @@ class Batch:
     nonce: str
     lines: tuple[str, ...] = field(repr=False)
     results: Mapping[bytes, bytes] = field(repr=False)
+    calls: tuple[int, ...] = ()
 
 
 def batch_of(
@@ -46,10 +49,11 @@ def batch_of(
     seen: Seen,
     nonce: str,
     results: Mapping[Attempt, bytes],
+    calls: Sequence[int],
 ) -> Batch:
     """Write down what is to be appended; raises what `encode_observation` does."""
     values = {field_of(attempt): value for attempt, value in results.items()}
-    return Batch(namespace, key, seen, nonce, tuple(map(encode_observation, observations)), values)
+    return Batch(namespace, key, seen, nonce, tuple(map(encode_observation, observations)), values, tuple(calls))
 
 
 def append_by_steps(connection: Connection, kind: Kind, batch: Batch) -> Appended:
@@ -76,7 +80,8 @@ def append_by_steps(connection: Connection, kind: Kind, batch: Batch) -> Appende
             closed_ms=None,
         )
     )
-    return Appended(before + 1, now_ms, missed or (), has_diverged=missed is None)
+    found = look_up(connection, batch.namespace, batch.key, CALLS.c.node, batch.calls) if batch.calls else ()
+    return Appended(before + 1, now_ms, missed or (), missed is None, {row.node: row.call for row in found})
 
 
 def insert_begin(connection: Connection, number: int, nonce: str, now_ms: int) -> None:

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, insert, select, update
 from dyrygent_core import WorkflowState
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Created, NewWorkflow, Seen, StoredSnapshot, StoredWorkflow, WorkflowKey
-from dyrygent_runtime.journals.sql_entries import insert_begin
-from dyrygent_runtime.journals.sql_heads import id_is, locked_head, now_beside
-from dyrygent_runtime.journals.sql_tables import CALLS, DEFINITIONS, SNAPSHOTS, TAGS, WORKFLOWS
+from dyrygent_runtime.journals.sql.entries import insert_begin
+from dyrygent_runtime.journals.sql.heads import id_is, locked_head, now_beside
+from dyrygent_runtime.journals.sql.tables import CALLS, DEFINITIONS, SNAPSHOTS, TAGS, WORKFLOWS
 
 __all__ = ["create_workflow", "keep_snapshot", "read_definition"]
 

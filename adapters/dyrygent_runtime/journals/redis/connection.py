@@ -23,8 +23,8 @@ from redis.retry import Retry
 
 from dyrygent_core.errors import JournalError, JournalUnavailableError
 from dyrygent_runtime.journals.locks import ForkSafeCondition
-from dyrygent_runtime.journals.redis_address import Client, connected, read_address
-from dyrygent_runtime.journals.redis_watching import Listener
+from dyrygent_runtime.journals.redis.address import Client, connected, read_address
+from dyrygent_runtime.journals.redis.watching import Listener
 
 __all__ = ["Call", "RedisConnection"]
 

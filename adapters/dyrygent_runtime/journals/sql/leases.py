@@ -7,11 +7,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, delete, select
 
 from dyrygent_core.ports import Lease, LeaseView
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_heads import now_beside
-from dyrygent_runtime.journals.sql_tables import LEASES
-from dyrygent_runtime.journals.sql_times import NOW_MS, START_MS
-from dyrygent_runtime.journals.sql_upserts import insert_or_change
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.heads import now_beside
+from dyrygent_runtime.journals.sql.tables import LEASES
+from dyrygent_runtime.journals.sql.times import NOW_MS, START_MS
+from dyrygent_runtime.journals.sql.upserts import insert_or_change
 from dyrygent_runtime.journals.writing import lease_of, lease_text
 
 __all__ = ["read_leases", "renew_lease"]

@@ -1,4 +1,4 @@
-"""The tables of the SQL journal, in their present version. How they come to be, `sql_schema` decides.
+"""The tables of the SQL journal, in their present version. How they come to be, `schema` decides.
 
 Texts that users choose (ids, names, tags) are compared code point by code point, so they are kept as their UTF-8
 bytes: collations of databases differ. Their lengths fit the indexes of all databases, of which InnoDB's are the
@@ -85,7 +85,7 @@ WORKFLOWS: Final = Table(
     Column("name", _NAME, nullable=False),
     Column("state", _letters(16), nullable=False),
     Column("closed_ms", BigInteger),
-    Column("watched_ms", BigInteger),  # until when an append is to call those who wait; see `sql_listener`
+    Column("watched_ms", BigInteger),  # until when an append is to call those who wait; see `listener`
     sqlite_autoincrement=True,  # a number is never used again, so no late write can reach another workflow
     **_IN_MYSQL,
 )

@@ -18,9 +18,9 @@ from typing import Final, assert_never
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, inspect, select, true, update
 
 from dyrygent_core.errors import JournalError, JournalUnavailableError, UnsupportedVersionError
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_tables import METADATA, SCHEMA, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import START_MS
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.tables import METADATA, SCHEMA, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import START_MS
 
 __all__ = ["VERSION", "Tables", "create_tables", "prepare_tables"]
 

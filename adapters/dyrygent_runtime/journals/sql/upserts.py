@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from sqlalchemy import Insert, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from dyrygent_runtime.journals.sql_addresses import Kind
+from dyrygent_runtime.journals.sql.addresses import Kind
 
 __all__ = ["insert_if_absent", "insert_or_change"]
 

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, func
 
 from dyrygent_core.ports import Mark, MarkKind, Marks, WorkflowKey
 from dyrygent_runtime.journals.marking import marked
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_heads import key_is, now_beside
-from dyrygent_runtime.journals.sql_tables import MARKS, WORKFLOWS
-from dyrygent_runtime.journals.sql_upserts import insert_or_change
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.heads import key_is, now_beside
+from dyrygent_runtime.journals.sql.tables import MARKS, WORKFLOWS
+from dyrygent_runtime.journals.sql.upserts import insert_or_change
 from dyrygent_runtime.journals.writing import field_of
 
 __all__ = ["MarkChange", "mark_by_steps", "mark_changes"]

@@ -13,10 +13,10 @@ from attrs import evolve, frozen
 
 from dyrygent_core import WorkflowState
 from dyrygent_core.ports import Due, Listed, Page, Query, WorkflowKey
-from dyrygent_runtime.journals import redis_scripts as scripts
 from dyrygent_runtime.journals.listing import Place, cursor_of, matches, page_of, read_cursor
-from dyrygent_runtime.journals.redis_connection import Call, RedisConnection
-from dyrygent_runtime.journals.redis_keys import LISTED, Keys, key_of, listed_of, member_of, partition_keys
+from dyrygent_runtime.journals.redis import scripts
+from dyrygent_runtime.journals.redis.connection import Call, RedisConnection
+from dyrygent_runtime.journals.redis.keys import LISTED, Keys, key_of, listed_of, member_of, partition_keys
 
 __all__ = ["claim_due", "list_page", "purge_closed", "removal"]
 

@@ -87,8 +87,9 @@ return {ARGV[1], ARGV[3], now}
 """
 )
 
-# KEYS h e r due closed wake
-# ARGV incarnation member seen_position seen_nonce nonce number_of_observations observations, then (attempt result) ...
+# KEYS h e r due closed wake c
+# ARGV incarnation member seen_position seen_nonce nonce number_of_observations number_of_calls, then the observations,
+# the numbers of the calls that are wanted, and (attempt result) ...
 # A workflow without `Begin` is none: its entries were evicted, and no position may be given twice.
 APPEND: Final = (
     _KNOWN
@@ -104,10 +105,11 @@ end
 local missed = {}
 if not diverged and before > seen then missed = redis.call('LRANGE', KEYS[2], seen, before - 1) end
 local count = tonumber(ARGV[6])
-for i = 7, 6 + count do
+for i = 8, 7 + count do
     redis.call('RPUSH', KEYS[2], cjson.encode({ARGV[5], now, ARGV[i]}))
 end
-for i = 7 + count, #ARGV, 2 do
+local wanted = 7 + count + tonumber(ARGV[7])
+for i = wanted + 1, #ARGV, 2 do
     redis.call('HSETNX', KEYS[3], ARGV[i], ARGV[i + 1])
 end
 if redis.call('HDEL', KEYS[1], 'closed', 'state') > 0 then
@@ -115,7 +117,9 @@ if redis.call('HDEL', KEYS[1], 'closed', 'state') > 0 then
     redis.call('ZREM', KEYS[5], ARGV[2])
 end
 redis.pcall('PUBLISH', KEYS[6], before + count)
-return {'ok', before + 1, now, diverged and 1 or 0, missed}
+local calls = {}
+for i = 8 + count, wanted do calls[#calls + 1] = redis.call('HGET', KEYS[7], ARGV[i]) end
+return {'ok', before + 1, now, diverged and 1 or 0, missed, calls}
 """
 )
 
@@ -267,14 +271,16 @@ redis.pcall('PUBLISH', KEYS[4], 0)
 return 1
 """
 
+# As REMOVE, then at or nothing; gives 0 if the last entry is elsewhere
 DELETE: Final = (
     """
-if redis.call('HGET', KEYS[5], 'incarnation') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[5], 'incarnation') ~= ARGV[1] then return 1 end
+if ARGV[4] ~= '' and redis.call('LLEN', KEYS[6]) ~= tonumber(ARGV[4]) then return 0 end
 """
     + _REMOVE
 )
 
-# As DELETE, then closed_for
+# As REMOVE, then closed_for
 PURGE: Final = (
     _NOW
     + """

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case
 from dyrygent_core import WorkflowState
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import WorkflowKey
-from dyrygent_runtime.journals.sql_addresses import Kind
-from dyrygent_runtime.journals.sql_durability import RELAXED
-from dyrygent_runtime.journals.sql_tables import WORKFLOWS
-from dyrygent_runtime.journals.sql_times import NOW_MS, START_MS
+from dyrygent_runtime.journals.sql.addresses import Kind
+from dyrygent_runtime.journals.sql.durability import RELAXED
+from dyrygent_runtime.journals.sql.tables import WORKFLOWS
+from dyrygent_runtime.journals.sql.times import NOW_MS, START_MS
 
 __all__ = ["close", "head_of", "id_is", "key_is", "let_rest", "locked_head", "now_beside", "remind"]
 

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
 from dyrygent_core.errors import JournalError
-from dyrygent_runtime.journals.sql_addresses import Address, Kind
+from dyrygent_runtime.journals.sql.addresses import Address, Kind
 
 __all__ = ["engine_of"]
 

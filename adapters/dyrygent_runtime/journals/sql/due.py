@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, delete, select, update
 
 from dyrygent_core.ports import Due, WorkflowKey
-from dyrygent_runtime.journals.sql_durability import RELAXED
-from dyrygent_runtime.journals.sql_heads import key_is
-from dyrygent_runtime.journals.sql_tables import OF_WORKFLOW, WORKFLOWS
-from dyrygent_runtime.journals.sql_times import START_MS
+from dyrygent_runtime.journals.sql.durability import RELAXED
+from dyrygent_runtime.journals.sql.heads import key_is
+from dyrygent_runtime.journals.sql.tables import OF_WORKFLOW, WORKFLOWS
+from dyrygent_runtime.journals.sql.times import START_MS
 
 __all__ = ["claim_at_once", "claim_by_steps", "delete_closed", "delete_one", "is_anything_due"]
 
@@ -55,10 +55,16 @@ def claim_at_once(connection: Connection, namespace: bytes, limit: int, claim_ms
     return _claimed(rows)
 
 
-def delete_one(connection: Connection, namespace: bytes, key: WorkflowKey) -> None:
-    """Delete a workflow within a transaction; nothing happens if it is gone."""
-    lock = select(WORKFLOWS.c.number).where(key_is(namespace, key)).with_for_update()
-    _delete(connection, connection.execute(lock).scalars().all())
+def delete_one(connection: Connection, namespace: bytes, key: WorkflowKey, at: int | None) -> bool:
+    """Delete a workflow within a transaction, if its last entry is at `at` or that is None; tell whether it is gone."""
+    lock = select(WORKFLOWS.c.number, WORKFLOWS.c.length).where(key_is(namespace, key)).with_for_update()
+    row = connection.execute(lock).first()
+    if row is None:
+        return True
+    if at is not None and row.length != at:
+        return False
+    _delete(connection, [row.number])
+    return True
 
 
 def delete_closed(connection: Connection, namespace: bytes, closed_for_ms: int, limit: int) -> int:

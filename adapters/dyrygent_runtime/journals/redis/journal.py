@@ -1,6 +1,6 @@
 """The Redis journal: one script, one round trip, for each step of a turn.
 
-A script touches keys of one partition only (`redis_keys`), so that it can do all it needs on a cluster too.
+A script touches keys of one partition only (`keys`), so that it can do all it needs on a cluster too.
 How durable it is, is the server's configuration: with `appendfsync everysec` a crash of the server may lose the
 last second, without an append-only file all since the last snapshot. Whoever sweeps says so once.
 """
@@ -31,9 +31,9 @@ from dyrygent_core.ports import (
     StoredWorkflow,
     WorkflowKey,
 )
-from dyrygent_runtime.journals import redis_scripts as scripts
-from dyrygent_runtime.journals.redis_connection import RedisConnection
-from dyrygent_runtime.journals.redis_keys import (
+from dyrygent_runtime.journals.redis import scripts
+from dyrygent_runtime.journals.redis.connection import RedisConnection
+from dyrygent_runtime.journals.redis.keys import (
     STORED,
     Keys,
     entries_of,
@@ -44,7 +44,7 @@ from dyrygent_runtime.journals.redis_keys import (
     stored_of,
     tags_text,
 )
-from dyrygent_runtime.journals.redis_walking import claim_due, list_page, purge_closed, removal
+from dyrygent_runtime.journals.redis.walking import claim_due, list_page, purge_closed, removal
 from dyrygent_runtime.journals.writing import field_of, lease_text
 
 __all__ = ["RedisJournal"]
@@ -57,7 +57,7 @@ _DAY_MS: Final = 86_400_000
 
 
 class RedisJournal:
-    """Keeps workflows in Redis 5 or newer, or a cluster of it (`redis_address` says how its URL is written).
+    """Keeps workflows in Redis 5 or newer, or a cluster of it (`address` says how its URL is written).
 
     Connections are opened when needed, in each process its own.
 
@@ -114,20 +114,22 @@ class RedisJournal:
         seen: Seen,
         nonce: str,
         results: Mapping[Attempt, bytes] | None = None,
+        calls: Sequence[int] = (),
     ) -> Appended:
         """See `Journal.append`. It is sent once: if the reply is lost, the caller reads whether it was written."""
         keys = self._keys(key)
-        arguments: list[Any] = [key.incarnation, member_of(key), seen.position, seen.nonce, nonce, len(observations)]
-        arguments += [encode_observation(it) for it in observations]
+        arguments: list[Any] = [key.incarnation, member_of(key), seen.position, seen.nonce, nonce]
+        arguments += [len(observations), len(calls), *map(encode_observation, observations), *calls]
         for attempt, value in (results or {}).items():
             arguments += [field_of(attempt), value]
-        names = [keys.head, keys.entries, keys.results, keys.due, keys.closed, keys.wake]
-        _, first, at_ms, has_diverged, lines = _known(key, self._redis.run(scripts.APPEND, names, arguments))
+        names = [keys.head, keys.entries, keys.results, keys.due, keys.closed, keys.wake, keys.calls]
+        _, first, at_ms, has_diverged, lines, texts = _known(key, self._redis.run(scripts.APPEND, names, arguments))
+        found = _found(calls, texts)
         try:
             missed = entries_of(lines, int(first) - len(lines))
         except UnsupportedVersionError:
-            return Appended(int(first), int(at_ms), (), has_diverged=True)
-        return Appended(int(first), int(at_ms), missed, bool(has_diverged))
+            return Appended(int(first), int(at_ms), (), has_diverged=True, calls=found)
+        return Appended(int(first), int(at_ms), missed, bool(has_diverged), found)
 
     def read(self, key: WorkflowKey, *, after: int = 0) -> tuple[Entry, ...]:
         """See `Journal.read`."""
@@ -147,7 +149,7 @@ class RedisJournal:
         if not numbers:
             return {}
         values = self._read(key, lambda pipe, keys: pipe.hmget(keys.calls, list(numbers)))
-        return {number: value for number, value in zip(numbers, values, strict=True) if value is not None}
+        return _found(numbers, values)
 
     def results(self, key: WorkflowKey, attempts: Sequence[Attempt]) -> Mapping[Attempt, bytes]:
         """See `Journal.results`."""
@@ -196,9 +198,10 @@ class RedisJournal:
         arguments = [snapshot.seen.position, snapshot.seen.nonce, snapshot.data]
         self._run_known(key, scripts.KEEP, [self._keys(key).head], arguments)
 
-    def delete(self, key: WorkflowKey) -> None:
+    def delete(self, key: WorkflowKey, *, at: int | None = None) -> bool:
         """See `Journal.delete`."""
-        self._redis.run_again(scripts.DELETE, *removal(self._namespace, key))
+        names, arguments = removal(self._namespace, key)
+        return bool(self._redis.run_again(scripts.DELETE, names, [*arguments, "" if at is None else at]))
 
     def list(self, query: Query, *, limit: int, after: str | None = None) -> Page:
         """See `Journal.list`. A page for a filter that matches one workflow in thousands may be short."""
@@ -280,6 +283,10 @@ def _known(key: WorkflowKey, answer: Any) -> Any:
     if answer[0] == b"unknown":
         raise UnknownWorkflowError(key.id)
     return answer
+
+
+def _found(numbers: Sequence[int], texts: Sequence[bytes | None]) -> dict[int, bytes]:
+    return {number: text for number, text in zip(numbers, texts, strict=True) if text is not None}
 
 
 def _chunks(calls: Sequence[bytes]) -> Sequence[Sequence[Any]]:
