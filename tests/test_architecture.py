@@ -37,11 +37,22 @@ ARROWS: Final[dict[str, frozenset[str]]] = {
 THIRD_PARTIES: Final[dict[str, frozenset[str]]] = {
     "dyrygent_core": frozenset({"attr", "attrs"}),
     "dyrygent_runtime": frozenset({"attr", "attrs", "redis", "sqlalchemy"}),
-    "celery_dyrygent": frozenset({"amqp", "attr", "attrs", "billiard", "celery", "kombu", "vine"}),
+    "celery_dyrygent": frozenset({"amqp", "attr", "attrs", "billiard", "celery", "click", "kombu", "rich", "vine"}),
     "local_dyrygent": frozenset({"attr", "attrs"}),
     "dyrygent_testing": frozenset({"attr", "attrs", "celery", "hypothesis", "pytest"}),
 }
-EXTRAS: Final = ("celery", "hypothesis", "kombu", "psycopg", "pymysql", "pytest", "redis", "sqlalchemy")
+EXTRAS: Final = (
+    "celery",
+    "click",
+    "hypothesis",
+    "kombu",
+    "psycopg",
+    "pymysql",
+    "pytest",
+    "redis",
+    "rich",
+    "sqlalchemy",
+)
 """What a user need not have installed."""
 
 PURE_MODULES: Final = frozenset(
@@ -161,6 +172,13 @@ def test_a_package_of_no_engine_can_be_imported_without_any_extra(package: str) 
     script = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS!r})); import {package}"
 
     _run(script)
+
+
+def test_the_picture_alone_needs_rich() -> None:
+    """Every command works without it, `watch` in plain lines."""
+    found = [found for found in _imports_of("celery_dyrygent") if found.top == "rich" and not found.is_lazy]
+
+    assert {it.where.partition(":")[0] for it in found} == {"adapters/celery_dyrygent/command_line/view.py"}
 
 
 def test_only_journals_know_their_store() -> None:

@@ -115,6 +115,14 @@ def test_the_page_of_public_names_is_made_from_the_docstrings() -> None:
     assert all(rows(text).values())
 
 
+@pytest.mark.parametrize(("name", "made"), [("configuration", "configuration_page"), ("command-line", "command_page")])
+def test_the_pages_on_celery_are_made_from_the_code(name: str, made: str) -> None:
+    """Whoever adds a setting, a command or an option runs `docs/generate_tables.py`."""
+    script = runpy.run_path(str(DOCS / "generate_tables.py"))
+
+    assert page(f"reference/{name}.md") == script[made]()
+
+
 def test_every_exception_can_be_imported_from_the_core() -> None:
     """Whoever catches one need not know in which file it lives."""
     assert set(errors.__all__) <= set(dyrygent_core.__all__)

@@ -71,19 +71,6 @@ def test_every_python_block_is_python(page: Path) -> None:
             compile(block.text, str(page), "exec")
 
 
-def test_the_configuration_keys_are_those_of_the_code() -> None:
-    """The page on Celery has a row for each key that the adapter reads, and for each setting."""
-    from dyrygent_runtime import Settings  # noqa: PLC0415  # beside its use
-
-    page = (ROOT / "docs" / "how-to" / "run-on-celery.md").read_text(encoding="utf-8")
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "adapters" / "celery_dyrygent").glob("*.py"))
-    read = set(re.findall(r'conf\.get\("(dyrygent_\w+)"', code))
-    settings = {it.name for it in Settings.__attrs_attrs__}
-
-    assert set(re.findall(r"^\| `(dyrygent_\w+)`", page, re.MULTILINE)) == read
-    assert set(re.findall(r"^\| `(\w+)` \| [\d ]+", page, re.MULTILINE)) == settings
-
-
 def test_a_block_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
     """The test of the documents tests them."""
     page = tmp_path / "page.md"

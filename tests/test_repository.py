@@ -47,7 +47,7 @@ def test_what_is_left_to_do_carries_an_issue_number() -> None:
 
 def test_the_extras_are_those_that_are_documented(project: dict[str, Any]) -> None:
     """One extra for each engine, store and purpose."""
-    extras = {"celery", "demo", "dev", "dramatiq", "mysql", "postgresql", "redis", "sql", "testing"}
+    extras = {"celery", "cli", "demo", "dev", "dramatiq", "mysql", "postgresql", "redis", "sql", "testing"}
 
     assert set(project["optional-dependencies"]) == extras
 

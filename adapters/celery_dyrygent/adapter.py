@@ -15,7 +15,7 @@ from typing import Any, Final
 from celery import Celery
 
 from celery_dyrygent.backend import look_up, store_outcome
-from celery_dyrygent.configuration import journal_of, listeners_of, settings_of
+from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
@@ -43,6 +43,7 @@ class CeleryAdapter:
 
     `journal` and `settings` are taken from the app's configuration where they are not given, and `listeners` are told
     besides those that it names.
+    Raises `UsageError` for a setting of ours that does not exist or cannot be; see `configuration`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class CeleryAdapter:
         settings: Settings | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
+        check_configuration(app)
         self.app = app
         self.journal = journal if journal is not None else journal_of(app)
         self._values = KombuValues(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from celery.result import AsyncResult
 
 from celery_dyrygent.adapter import adapter_of
 from celery_dyrygent.backend import has_backend
+from celery_dyrygent.control import cancel
 from dyrygent_core import WorkflowState
 from dyrygent_runtime import Run
 
@@ -46,9 +48,23 @@ class WorkflowResult(AsyncResult):
 
     wait = get
 
-    def revoke(self, *_: Any, **__: Any) -> None:
-        """Cancel the workflow: nothing that was not sent starts after this; what was sent is revoked if possible."""
-        self.run.cancel("revoked")
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Cancel the workflow: nothing that was not sent starts after this; what was sent is revoked if possible.
+
+        `terminate` and `signal` are for the processes that run its tasks, see `celery_dyrygent.control`. `wait` waits
+        until the workflow has ended, or for `timeout` seconds. The `connection` is the app's own in any case.
+        """
+        cancel(adapter_of(self.app), self.run, "revoked", terminate=signal or "SIGTERM" if terminate else None)
+        if wait:
+            with suppress(TimeoutError):
+                self.run.wait(timeout)
 
     @property
     def state(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 
 from celery_dyrygent.adapter import PROCESSOR, adapter_of
+from celery_dyrygent.logs import connect_logs
 from celery_dyrygent.signals import connect
 from celery_dyrygent.worker import SweeperStep
 from dyrygent_core.ports import WorkflowKey
@@ -29,6 +30,7 @@ def register_workflow_processor(app: Celery, **task_options: Any) -> Any:
         adapter_of(app).conductor.go_on(WorkflowKey(workflow_id, incarnation), position, offset)
 
     connect()
+    connect_logs()
     app.steps["worker"].add(SweeperStep)
     if app not in _REGISTERED:
         _REGISTERED.append(app)

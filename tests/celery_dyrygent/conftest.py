@@ -16,7 +16,7 @@ from attrs import define, field
 from celery import Celery
 from redis import Redis
 
-from celery_dyrygent import CeleryAdapter
+from celery_dyrygent import CeleryAdapter, tasks
 
 _LIMIT_S = 30.0
 _ROOT = Path(__file__).parents[2]
@@ -37,13 +37,14 @@ class Workers:
 
     url: str
     log: Path
+    app: str = "tests.celery_dyrygent.app"
     processes: list[subprocess.Popen[bytes]] = field(factory=list)
 
     def start(self, *options: str) -> None:
         """Start one, and wait until it is ready."""
         before = self.said().count(" ready.")
         environment = {**os.environ, "DYRYGENT_TEST_APP_REDIS": self.url, "PYTHONPATH": str(_ROOT)}
-        command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tests.celery_dyrygent.app", "worker"]
+        command = [sys.executable, "-W", "ignore", "-m", "celery", "-A", self.app, "worker"]
         command += ["-c", "2", "-l", "INFO", "--without-gossip", "--without-mingle", *options]
         with self.log.open("ab") as log:
             self.processes.append(
@@ -62,6 +63,12 @@ class Workers:
     def said(self) -> str:
         """Give what they have logged."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@pytest.fixture(autouse=True)
+def _tests_app_is_registered_last() -> None:
+    """Let `apply_async` use the tests' app, whatever apps of their own other tests have registered."""
+    tasks._REGISTERED.sort(key=lambda app: app.main == "tests")
 
 
 @pytest.fixture(scope="session")
