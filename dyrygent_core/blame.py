@@ -18,7 +18,7 @@ from dyrygent_core.nodes import Role
 from dyrygent_core.observations import Failed, Skipped
 from dyrygent_core.past import OUTCOMES
 from dyrygent_core.phrases import enumerated, in_brackets
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Condition, Effect, Row, Trigger
+from dyrygent_core.rules import OUTCOME_COLUMNS, Condition, Effect, Row, Trigger
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 
@@ -52,7 +52,7 @@ def _read(case: Case, number: int) -> list[_Read]:
         if status.is_final:
             is_allowed = status is Status.FAILED and graph.nodes[above].allow_failure
             column = "SKIPPED" if is_untaken else "allowed FAILED" if is_allowed else status.name
-            effect = EDGE_EFFECTS[row][OUTCOME_COLUMNS.index(column)]
+            effect = graph.rules.edge_effects[row][OUTCOME_COLUMNS.index(column)]
         reads.append(_Read(above, row, status, is_untaken, effect))
     return reads
 
@@ -122,7 +122,7 @@ def _skipped_by_rule(case: Case) -> str | None:
     trigger = case.node.trigger
     if not reads or effects & {None, Effect.RUN, Effect.UPSTREAM_FAILED}:
         return None
-    if AT_ZERO[trigger][Effect.TAINT in effects] is not Status.SKIPPED:
+    if case.graph.rules.at_zero[trigger][Effect.TAINT in effects] is not Status.SKIPPED:
         return None
     match trigger:
         case Trigger.ONE_SUCCESS | Trigger.NONE_FAILED_MIN_ONE_SUCCESS:

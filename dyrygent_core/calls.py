@@ -6,7 +6,7 @@ The core never looks into a call; who runs it is the engine's matter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, cast
 
 from attrs import evolve, field, frozen
 
@@ -38,8 +38,12 @@ class Call:
     """
 
     target: str = field(validator=lambda _, __, value: check_target(value))
-    inputs: Template = field(factory=lambda: Template({"args": [], "kwargs": {}}))
-    options: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
+    inputs: Template = field(
+        factory=lambda: Template({"args": [], "kwargs": {}}), validator=lambda _, __, value: _check_inputs(value)
+    )
+    options: Mapping[str, Any] = field(
+        factory=dict[str, Any], hash=False, validator=lambda _, __, value: _check_options(value)
+    )
 
     def with_options(self, **options: Any) -> Call:  # the engine's own
         """Return the same call with more options for the engine, such as `queue="mail"` on Celery.
@@ -69,4 +73,31 @@ def check_target(target: object) -> None:
     """Raise `UsageError` unless this can be a target's name."""
     if not isinstance(target, str) or not target:
         message = f"a call names its target by a non-empty str, not {shown(target)}"
+        raise UsageError(message)
+
+
+def _check_inputs(inputs: object) -> None:
+    """Raise `UsageError` unless these are a list of args and a mapping of kwargs; which ones is the user's matter."""
+    if not isinstance(inputs, Template) or not _has_arguments(inputs.value):
+        told = "a Template of something else" if isinstance(inputs, Template) else type(inputs).__name__
+        message = (
+            f"a call's inputs must be a Template of {{'args': […], 'kwargs': {{…}}}}, not {told}; "
+            f"call('target', …) makes them of its arguments"
+        )
+        raise UsageError(message)
+
+
+def _has_arguments(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    inputs = cast("dict[object, object]", value)
+    return len(inputs) == _PARTS and isinstance(inputs.get("args"), list) and isinstance(inputs.get("kwargs"), dict)
+
+
+_PARTS: Final = 2
+
+
+def _check_options(options: object) -> None:
+    if not isinstance(options, Mapping):
+        message = f"a call's options must be a mapping, not {type(options).__name__}: {shown(options)}"
         raise UsageError(message)

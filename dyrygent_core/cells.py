@@ -97,7 +97,10 @@ def initial(degrees: Sequence[int | None]) -> tuple[Pages, dict[int, int]]:
     Roots are waiting for nothing, so they stand at one: `Begin` is what they wait for. None is for the nodes of the
     whole workflow.
     """
-    cells = bytes(0 if degree is None else cell_of(degree, is_tainted=False) for degree in degrees)
+    cells = bytes(
+        0 if degree is None else _CELLS[degree] if degree <= BLOCK else cell_of(degree, is_tainted=False)
+        for degree in degrees
+    )
     blocks = {node: blocks_of(degree) for node, degree in enumerate(degrees) if degree and degree > BLOCK}
     return paged(cells), blocks
 
@@ -105,6 +108,9 @@ def initial(degrees: Sequence[int | None]) -> tuple[Pages, dict[int, int]]:
 def cell_of(left: int, *, is_tainted: bool) -> int:
     """Give the cell of a node with so many edges undecided; a root's is that of one."""
     return (max(left, 1) - 1) % BLOCK + 1 + BLOCK * is_tainted
+
+
+_CELLS: Final = bytes(cell_of(left, is_tainted=False) for left in range(BLOCK + 1))
 
 
 def blocks_of(left: int) -> int:

@@ -18,6 +18,7 @@ __all__ = [
     "MAX_ID_CHARACTERS",
     "MAX_WHOLE",
     "check_id",
+    "check_int",
     "check_text",
     "check_whole",
     "instance",
@@ -26,6 +27,7 @@ __all__ = [
     "named",
     "number",
     "shown",
+    "text",
     "whole",
 ]
 
@@ -96,11 +98,17 @@ def check_text(what: str, value: object) -> None:
         raise UsageError(message)
 
 
-def check_whole(what: str, value: object, least: int) -> None:
-    """Raise `UsageError` unless `value` is a whole number from `least` to `MAX_WHOLE`."""
+def check_int(what: str, value: object) -> None:
+    """Raise `UsageError` unless `value` is a whole number; what is true or false is none."""
     if not isinstance(value, int) or isinstance(value, bool):
         message = f"{what} must be a whole number, not {type(value).__name__}: {shown(value)}"
         raise UsageError(message)
+
+
+def check_whole(what: str, value: object, least: int) -> None:
+    """Raise `UsageError` unless `value` is a whole number from `least` to `MAX_WHOLE`."""
+    check_int(what, value)
+    assert isinstance(value, int)
     if value > MAX_WHOLE:
         message = f"{what} must be at most {MAX_WHOLE}, not {shown(value)}"
         raise UsageError(message)
@@ -149,6 +157,11 @@ def _size(value: object) -> int | None:
 
 
 _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+
+def text() -> _Validator:
+    """Return a validator for a field that is text."""
+    return lambda _, attribute, value: check_text(attribute.name, value)
 
 
 def whole(least: int) -> _Validator:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
@@ -22,8 +23,9 @@ from dyrygent_core.errors import UnknownNodeError, UsageError, quoted
 from dyrygent_core.nodes import MAX_NODES, Each, Edge, Node, Path, Role
 from dyrygent_core.observations import Attempt, first_attempt
 from dyrygent_core.order import in_order
-from dyrygent_core.rules import AND_RULES, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Condition, Effect
+from dyrygent_core.rules import AND_RULES, ROWS, TRIGGERS
 from dyrygent_core.sparse import SparseMap
+from dyrygent_core.versions import NEWEST_RULES, Rules
 
 __all__ = ["MAX_NODES", "Graph", "Mode"]
 
@@ -43,7 +45,8 @@ class Graph:
     """An immutable, validated DAG of nodes.
 
     `max_in_flight`: most attempts in flight at a time. `mode`: what a failure that is not allowed does to the rest.
-    `deadline_ms`: how long a round may take, from `Begin` or from the rerun.
+    `deadline_ms`: how long a round may take, from `Begin` or from the rerun. `rules`: the version of the rules that it
+    follows; another than the newest only if a journal says so.
     Cost of making one: O(nodes + edges). Two graphs are equal if they hold equal nodes in the same order, and equal
     settings.
 
@@ -57,6 +60,7 @@ class Graph:
     max_in_flight: int | None
     mode: Mode
     deadline_ms: int | None
+    rules: Rules
     numbers: Mapping[str, int]
     successors: tuple[tuple[int, ...], ...]
     """For each node, the numbers of the nodes that wait for it, ascending."""
@@ -93,6 +97,7 @@ class Graph:
         max_in_flight: int | None = None,
         mode: Mode | str = Mode.RUN_INDEPENDENT,
         deadline_ms: int | None = None,
+        rules: Rules = NEWEST_RULES,
     ) -> None:
         declared = _declared(nodes)
         for name, value in (("max_in_flight", max_in_flight), ("deadline_ms", deadline_ms)):
@@ -100,25 +105,24 @@ class Graph:
                 check_whole(name, value, 1)
         ordered, parents = in_order(declared)
         children: list[list[int]] = [[] for _ in ordered]
-        rows: list[bytearray] = [bytearray() for _ in ordered]
-        for number, node in enumerate(ordered):
-            for edge, parent in zip(node.depends_on, parents[number], strict=True):
+        for number, above in enumerate(parents):
+            for parent in above:
                 children[parent].append(number)
-                rows[parent].append(_ROW_CODE[node.row(edge)])
+        rows = _rows(ordered, parents, children)
         pages, blocks = cells.initial([len(node.depends_on) if node.role is Role.NODE else None for node in ordered])
         ranks, ranked = _release_order(ordered)
         first_finalizer = next((at for at, node in enumerate(ordered) if node.role is not Role.NODE), len(ordered))
-        shared: dict[bytes, bytes] = {}
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # attrs makes it
             nodes=ordered,
             max_in_flight=max_in_flight,
             mode=named(Mode, "mode", mode),
             deadline_ms=deadline_ms,
+            rules=rules,
             numbers={node.id: number for number, node in enumerate(ordered)},
             successors=tuple(map(tuple, children)),
-            rows=tuple(shared.setdefault(row, row) for row in map(bytes, rows)),
+            rows=rows,
             triggers=bytes(_TRIGGER_CODE[node.trigger] for node in ordered),
-            is_plain=_plain(ordered, children, rows),
+            is_plain=_plain(ordered, children, rows, rules),
             roots=tuple(at for at, node in enumerate(ordered[:first_finalizer]) if not node.depends_on),
             finalizers=range(first_finalizer, len(ordered)),
             mapped=_sources(ordered, parents),
@@ -147,12 +151,13 @@ class Graph:
         return hash(self._written())
 
     def _written(self) -> tuple[object, ...]:
-        return (self.nodes, self.max_in_flight, self.mode, self.deadline_ms)
+        return (self.nodes, self.max_in_flight, self.mode, self.deadline_ms, self.rules)
 
     def __repr__(self) -> str:
         edges = sum(map(len, self.successors))
         shown = ", ".join(quoted(node.id) for node in self.nodes[:_MOST_SHOWN])
-        return f"<Graph of {len(self)} nodes, {edges} edges: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
+        rules = "" if self.rules == NEWEST_RULES else f", rules {self.rules.version}"
+        return f"<Graph of {len(self)} nodes, {edges} edges{rules}: {shown}{', …' if len(self) > _MOST_SHOWN else ''}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # as IPython and Hypothesis call it
         """Show a small graph as the code that makes it, where there is room for that."""
@@ -273,10 +278,38 @@ def _check_mappable(node: Node, each: Each, above: Node) -> None:
         raise UsageError(message)
 
 
-def _plain(nodes: Sequence[Node], children: Sequence[Sequence[int]], rows: Sequence[bytes | bytearray]) -> bytes:
-    is_easy = bytes(node.trigger in AND_RULES and node.each is None for node in nodes)
+def _rows(
+    nodes: Sequence[Node], parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]]
+) -> tuple[bytes, ...]:
+    """Give the rows of the edges out of each node; equal ones are one object.
+
+    Most edges ask for success, whose number is 0, so only the others are looked up.
+    """
+    asking = {number for number, node in enumerate(nodes) for edge in node.depends_on if edge.condition is not None}
+    asking.update(number for number, node in enumerate(nodes) if _ROW_CODE_OF_RULE[node.trigger])
+    other: dict[int, bytearray] = {}
+    for number in asking:
+        of_rule = _ROW_CODE_OF_RULE[nodes[number].trigger]
+        for edge, parent in zip(nodes[number].depends_on, parents[number], strict=True):
+            code = of_rule if edge.condition is None else _ROW_CODE[edge.condition]
+            if code:
+                row = other.get(parent) or other.setdefault(parent, bytearray(len(children[parent])))
+                row[bisect_left(children[parent], number)] = code
+    plain = {size: bytes(size) for size in set(map(len, children))}
+    shared: dict[bytes, bytes] = {}
+    odd = {number: shared.setdefault(row, row) for number, row in zip(other, map(bytes, other.values()), strict=True)}
+    if not odd:
+        return tuple(map(plain.__getitem__, map(len, children)))
+    return tuple(odd.get(number) or plain[len(below)] for number, below in enumerate(children))
+
+
+def _plain(nodes: Sequence[Node], children: Sequence[Sequence[int]], rows: Sequence[bytes], rules: Rules) -> bytes:
+    hard = {number for number, node in enumerate(nodes) if node.each is not None or node.trigger not in AND_RULES}
+    is_easy = {row: not row.strip(rules.easy_rows) for row in set(rows)}
+    if not hard:
+        return bytes(map(is_easy.__getitem__, rows))
     return bytes(
-        node.each is None and not row.strip(_EASY_ROWS) and all(map(is_easy.__getitem__, below))
+        node.each is None and is_easy[row] and hard.isdisjoint(below)
         for node, below, row in zip(nodes, children, rows, strict=True)
     )
 
@@ -292,7 +325,6 @@ def _release_order(nodes: Sequence[Node]) -> tuple[tuple[int, ...] | None, tuple
 
 
 _ROW_CODE: Final = {row: code for code, row in enumerate(ROWS)}
+_ROW_CODE_OF_RULE: Final = {trigger: _ROW_CODE[AND_RULES.get(trigger, trigger)] for trigger in TRIGGERS}
+"""Of an edge that has no condition of its own."""
 _TRIGGER_CODE: Final = {trigger: code for code, trigger in enumerate(TRIGGERS)}
-_EASY_ROWS: Final = bytes(
-    _ROW_CODE[row] for row in Condition if EDGE_EFFECTS[row][OUTCOME_COLUMNS.index("SUCCEEDED")] is Effect.HOLD
-)

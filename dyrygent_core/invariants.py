@@ -17,7 +17,7 @@ from dyrygent_core.bands import Band
 from dyrygent_core.errors import InvariantError, quoted
 from dyrygent_core.graph import Graph
 from dyrygent_core.nodes import OnLoss, Role
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect
+from dyrygent_core.rules import OUTCOME_COLUMNS, Effect
 from dyrygent_core.state import State
 from dyrygent_core.statuses import Status
 from dyrygent_core.tries import FIRST_TRY, Tries
@@ -124,14 +124,14 @@ def _read_edges(state: State, codes: bytes, node: int) -> _Edges:
         above = graph.number(edge.node)
         if cells.is_final(codes[above]):
             column = _column(state, codes, above, node)
-            effects.append(EDGE_EFFECTS[graph.nodes[node].row(edge)][OUTCOME_COLUMNS.index(column)])
+            effects.append(graph.rules.edge_effects[graph.nodes[node].row(edge)][OUTCOME_COLUMNS.index(column)])
     left = len(graph.nodes[node].depends_on) - len(effects)
     is_tainted = Effect.TAINT in effects
     if Effect.UPSTREAM_FAILED in effects:
         return _Edges(left, is_tainted, Status.UPSTREAM_FAILED)
     if Effect.RUN in effects:
         return _Edges(left, is_tainted, Status.SCHEDULED)
-    return _Edges(left, is_tainted, None if left else AT_ZERO[graph.nodes[node].trigger][is_tainted])
+    return _Edges(left, is_tainted, None if left else graph.rules.at_zero[graph.nodes[node].trigger][is_tainted])
 
 
 def _column(state: State, codes: bytes, above: int, below: int) -> str:

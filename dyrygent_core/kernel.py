@@ -1,6 +1,7 @@
 """The hot loops of `advance`, on numbers: what a node that is decided does along its edges.
 
-They are the tables of `rules`, and nothing else, written for speed: local names, bytes looked up by number, no calls.
+They are the tables that the graph follows (`versions`), and nothing else, written for speed: local names, bytes looked
+up by number, no calls.
 `spread` knows all rules. The others are the same for the most frequent observation there is, a success, and leave
 to `spread` whatever is more than counting down or letting a node run: `succeed` takes one, and is most of what a step
 costs; `succeed_all` takes many. That they agree with `spread` is a property test.
@@ -13,40 +14,23 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from dyrygent_core.cells import ALLOWED, BLOCK, FIRST_CODE, Cells
+from dyrygent_core.cells import BLOCK, FIRST_CODE, Cells
 from dyrygent_core.graph import Graph
-from dyrygent_core.rules import AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, ROWS, TRIGGERS, Condition, Effect
+from dyrygent_core.rules import ROWS
 from dyrygent_core.sparse import SparseMap
 from dyrygent_core.state import State, is_quiet, make_state
 from dyrygent_core.statuses import Status
 
-__all__ = ["EFFECTS", "spread", "succeed", "succeed_all", "succeed_each"]
+__all__ = ["spread", "succeed", "succeed_all", "succeed_each"]
 
-_WAITS: Final = int(Status.WAITING)
 _TAINT: Final = 1
-_CODE_OF_EFFECT: Final = {
-    Effect.HOLD: _WAITS,
-    Effect.TAINT: _TAINT,
-    Effect.UPSTREAM_FAILED: int(Status.UPSTREAM_FAILED),
-    Effect.RUN: int(Status.SCHEDULED),
-}
-_COLUMN_NAMES: Final = {ALLOWED: "allowed FAILED", **{int(status): status.name for status in Status if status.is_final}}
-
-EFFECTS: Final = {
-    code: bytes(_CODE_OF_EFFECT[EDGE_EFFECTS[row][OUTCOME_COLUMNS.index(name)]] for row in ROWS)
-    for code, name in _COLUMN_NAMES.items()
-}
-"""For each final code, by row: 0 holds, 1 taints, and any other is the code that the waiting node gets at once."""
-_AT_ZERO: Final = tuple(bytes(AT_ZERO[trigger][taint] for trigger in TRIGGERS) for taint in (False, True))
-"""Clean and tainted, by rule: the code that a node gets whose last edge was decided."""
-
 _SCHEDULED: Final = int(Status.SCHEDULED)
 _SUCCEEDED: Final = int(Status.SUCCEEDED)
 _CLEAN_LAST: Final = 1
 _TAINTED_LAST: Final = BLOCK + 1
-_HOLDS: Final = ROWS.index(Condition.DONE)
-"""A row on which success only counts down, as on every edge out of a plain node."""
-_ON_SUCCESS: Final = EFFECTS[_SUCCEEDED]
+_ANY_ROW: Final = 0
+_HOLDS: Final = bytes(len(ROWS))
+"""What a success does along the edges out of a plain node, whatever their rows: it counts down."""
 
 Edges = Iterable[tuple[int, int]]
 """Waiting nodes, each with the row of the edge to it."""
@@ -59,7 +43,7 @@ def spread(  # noqa: C901, PLR0917  # a hot loop: one call for each decided node
 
     Nodes that may run get the code of SCHEDULED and are added to `runnable`. Gives the blocks that are left.
     """
-    triggers = graph.triggers
+    triggers, all_effects, last_codes = graph.triggers, graph.rules.effects, graph.rules.last_codes
     pages, bits, mask = cells.pages, cells.bits, cells.mask
     todo: list[tuple[Edges, bytes]] = []
     while True:
@@ -78,14 +62,14 @@ def spread(  # noqa: C901, PLR0917  # a hot loop: one call for each decided node
                     blocks = blocks.put(below, left - 1)
                     code = cell + BLOCK - 1
                 else:
-                    code = _AT_ZERO[cell > BLOCK][triggers[below]]
+                    code = last_codes[cell > BLOCK][triggers[below]]
             if page.__class__ is bytes:
                 page = cells.page(below >> bits)
             page[below & mask] = code  # type: ignore[index]  # it is thawed
             if code == _SCHEDULED:
                 runnable.append(below)
             elif code >= FIRST_CODE:
-                todo.append((zip(graph.successors[below], graph.rows[below], strict=True), EFFECTS[code]))
+                todo.append((zip(graph.successors[below], graph.rows[below], strict=True), all_effects[code]))
         if not todo:
             return blocks
         edges, effects = todo.pop()
@@ -176,6 +160,7 @@ def succeed_each(  # noqa: C901, PLR0917  # a hot loop
     """
     page = cells.page(0)
     is_plain, successors, rows, wide = graph.is_plain, graph.successors, graph.rows, graph.wide
+    on_success = graph.rules.effects[_SUCCEEDED]
     emit = emitted.append
     start = len(emitted)
     for node in nodes:
@@ -184,7 +169,7 @@ def succeed_each(  # noqa: C901, PLR0917  # a hot loop
         page[node] = _SUCCEEDED
         is_odd = not is_plain[node]
         if is_odd:
-            blocks = spread(graph, cells, blocks, zip(successors[node], rows[node], strict=True), _ON_SUCCESS, emitted)
+            blocks = spread(graph, cells, blocks, zip(successors[node], rows[node], strict=True), on_success, emitted)
         else:
             for below in successors[node]:
                 cell = page[below]
@@ -194,7 +179,7 @@ def succeed_each(  # noqa: C901, PLR0917  # a hot loop
                 elif _CLEAN_LAST < cell <= BLOCK:
                     page[below] = cell - 1
                 elif cell < FIRST_CODE:
-                    blocks = spread(graph, cells, blocks, ((below, _HOLDS),), _ON_SUCCESS, emitted)
+                    blocks = spread(graph, cells, blocks, ((below, _ANY_ROW),), _HOLDS, emitted)
                     is_odd = True
         end = len(emitted)
         if is_odd and graph.mapped:

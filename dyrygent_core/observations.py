@@ -3,15 +3,19 @@
 An observation may be late, repeated or about something that never was; `advance` then ignores it.
 Each carries `at_ms`, the journal's time at which it was recorded (milliseconds since the Unix epoch): the only
 clock that the core ever sees. Whoever makes an observation leaves it 0; the journal stamps it.
+
+What somebody asks for, and what is told of an attempt, is checked here. The outcomes themselves are the most frequent
+values there are, so what they are made of is not checked again: an attempt and its parts have been.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from attrs import field, frozen
 
+from dyrygent_core.checks import check_int, check_text, shown, text, whole
 from dyrygent_core.errors import UsageError
 
 __all__ = [
@@ -89,8 +93,22 @@ class Failure:
     module: str = ""
     args: tuple[object, ...] | None = field(default=None, hash=False)
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse other types, subclasses apart; validators of the fields would take as long as all the rest."""
+        if type(self.type) is not str or type(self.message) is not str or type(self.module) is not str:
+            for name in ("type", "message", "module"):
+                check_text(f"a failure's {name}", getattr(self, name))
+        if self.args is not None and type(self.args) is not tuple:
+            _check_args(self.args)
+
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def _check_args(args: object) -> None:
+    if not isinstance(args, tuple):
+        message = f"a failure's args must be a tuple or None, not {type(args).__name__}: {shown(args)}"
+        raise UsageError(message)
 
 
 @frozen
@@ -100,6 +118,14 @@ class Ran:
     started_ms: int
     duration_ms: int
     worker: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse other types, as in `Failure`; but no number: clocks are set back, and then a length is negative."""
+        if type(self.started_ms) is int and type(self.duration_ms) is int and type(self.worker) is str:
+            return
+        check_int("started_ms", self.started_ms)
+        check_int("duration_ms", self.duration_ms)
+        check_text("a worker's name", self.worker)
 
 
 @frozen(kw_only=True)
@@ -154,7 +180,7 @@ class Lost(_Observation):
     """The attempt is gone without an outcome: its worker died, or its message vanished."""
 
     attempt: Attempt
-    reason: str = ""
+    reason: str = field(default="", validator=text())
 
 
 @frozen
@@ -162,7 +188,7 @@ class Skipped(_Observation):
     """The attempt stopped itself without failing; what needs its success is skipped too."""
 
     attempt: Attempt
-    reason: str = ""
+    reason: str = field(default="", validator=text())
     ran: Ran | None = None
 
 
@@ -177,21 +203,21 @@ class RetryDue(_Observation):
 class CancelRequested(_Observation):
     """Somebody wants the workflow to stop."""
 
-    reason: str = ""
+    reason: str = field(default="", validator=text())
 
 
 @frozen
 class DeadlinePassed(_Observation):
     """A round of the workflow has run for longer than its graph allows."""
 
-    round: int = 1
+    round: int = field(default=1, validator=whole(1))
 
 
 @frozen
 class PauseRequested(_Observation):
     """Somebody wants nothing more to start until `ResumeRequested`; what is in flight goes on."""
 
-    reason: str = ""
+    reason: str = field(default="", validator=text())
 
 
 @frozen
@@ -203,7 +229,13 @@ def _names(nodes: Iterable[str]) -> tuple[str, ...]:
     if isinstance(nodes, str):
         message = f"nodes must be a sequence of ids, not the single id {nodes!r}; write [{nodes!r}]"
         raise UsageError(message)
-    return tuple(nodes)
+    if not isinstance(cast("object", nodes), Iterable):
+        message = f"nodes must be a sequence of ids, not {type(nodes).__name__}: {shown(nodes)}"
+        raise UsageError(message)
+    names = tuple(nodes)
+    for name in names:
+        check_text("an id among nodes", name)
+    return names
 
 
 @frozen
@@ -217,8 +249,8 @@ class RerunRequested(_Observation):
 class SkipRequested(_Observation):
     """Somebody wants a workflow to go on without one of its nodes."""
 
-    node: str
-    reason: str = ""
+    node: str = field(validator=text())
+    reason: str = field(default="", validator=text())
 
 
 Outcome: TypeAlias = Succeeded | Failed | TimedOut | Lost | Skipped

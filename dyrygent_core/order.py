@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import accumulate, pairwise
 
 from dyrygent_core.errors import CycleError, DuplicateNodeError, UnknownNodeError, UsageError, quoted
 from dyrygent_core.nodes import Node, Role
@@ -17,22 +19,47 @@ def in_order(declared: Sequence[Node]) -> tuple[tuple[Node, ...], list[list[int]
     whole workflow.
     """
     place = _places(declared)
-    parents = [_parents(node, place) for node in declared]
-    for at, node in enumerate(declared):
-        for parent in parents[at]:
-            if declared[parent].role is not Role.NODE:
-                message = (
-                    f"node {quoted(node.id)} waits for {quoted(declared[parent].id)}, which is for the whole workflow "
-                    f"({declared[parent].role.value!r}) and starts after all others; drop that dependency, or make "
-                    f"{quoted(declared[parent].id)} an ordinary node"
-                )
-                raise UsageError(message)
+    parents = _parents(declared, place)
+    late = {at for at, node in enumerate(declared) if node.role is not Role.NODE}
+    if late:
+        _check_none_waits_for(late, declared, parents)
+    if _is_in_order(parents, late):
+        return tuple(declared), parents
     order = _topological_order(declared, parents)
-    order.sort(key=lambda at: declared[at].role is not Role.NODE)  # stable: those of the whole workflow come last
+    order.sort(key=late.__contains__)  # stable: those of the whole workflow come last
     number_of = [0] * len(order)
     for number, at in enumerate(order):
         number_of[at] = number
     return tuple(declared[at] for at in order), [[number_of[parent] for parent in parents[at]] for at in order]
+
+
+def _check_none_waits_for(late: AbstractSet[int], declared: Sequence[Node], parents: Sequence[Sequence[int]]) -> None:
+    for at, above in enumerate(parents):
+        for parent in above:
+            if parent in late:
+                name, role = quoted(declared[parent].id), declared[parent].role.value
+                message = (
+                    f"node {quoted(declared[at].id)} waits for {name}, which is for the whole workflow ({role!r}) and "
+                    f"starts after all others; drop that dependency, or make {name} an ordinary node"
+                )
+                raise UsageError(message)
+
+
+def _is_in_order(parents: Sequence[Sequence[int]], late: AbstractSet[int]) -> bool:
+    """Tell whether nodes stand already as Kahn's algorithm below would put them, as those do that were written down.
+
+    They do if the last node that each waits for comes before it, and not before the last that any earlier one waits
+    for: it is that one which frees it. Those of the whole workflow wait for none, and come last.
+    """
+    ordinary = len(parents) - len(late)
+    freed_by = -1
+    for at in range(ordinary):
+        above = parents[at]
+        last = (above[0] if len(above) == 1 else max(above)) if above else -1
+        if not freed_by <= last < at:
+            return False
+        freed_by = last
+    return not late or min(late) == ordinary
 
 
 def _places(nodes: Sequence[Node]) -> dict[str, int]:
@@ -43,12 +70,14 @@ def _places(nodes: Sequence[Node]) -> dict[str, int]:
     return place
 
 
-def _parents(node: Node, place: Mapping[str, int]) -> list[int]:
+def _parents(nodes: Sequence[Node], place: Mapping[str, int]) -> list[list[int]]:
     try:
-        return [place[edge.node] for edge in node.depends_on]
+        flat = [place[edge.node] for node in nodes for edge in node.depends_on]  # at half of what a list each costs
     except KeyError:
-        missing = next(edge.node for edge in node.depends_on if edge.node not in place)
-        raise UnknownNodeError(missing, wanted_by=node.id, known=place) from None
+        missing, by = next((edge.node, it.id) for it in nodes for edge in it.depends_on if edge.node not in place)
+        raise UnknownNodeError(missing, wanted_by=by, known=place) from None
+    ends = list(accumulate([len(node.depends_on) for node in nodes], initial=0))
+    return [flat[start:end] for start, end in pairwise(ends)]
 
 
 def _topological_order(nodes: Sequence[Node], parents: Sequence[Sequence[int]]) -> list[int]:

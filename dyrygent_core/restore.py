@@ -17,9 +17,7 @@ from dyrygent_core import cells, heap
 from dyrygent_core.bands import Band
 from dyrygent_core.errors import InvariantError, quoted
 from dyrygent_core.graph import Graph
-from dyrygent_core.kernel import EFFECTS
 from dyrygent_core.nodes import OnLoss
-from dyrygent_core.rules import AT_ZERO, TRIGGERS
 from dyrygent_core.sparse import SparseMap
 from dyrygent_core.state import Flags, Side, State, make_state
 from dyrygent_core.statuses import Status
@@ -213,8 +211,6 @@ _WITHOUT_FAILED: Final = _DECIDED_OTHERWISE | {Status.SUCCEEDED}
 
 _HOLD: Final = 0
 _TAINT: Final = 1
-_NOT_TAKEN: Final = EFFECTS[Status.SKIPPED]
-_AT_ZERO: Final = tuple(bytes(AT_ZERO[trigger][taint] for trigger in TRIGGERS) for taint in (False, True))
 _CLEAN_LAST: Final = 1
 _SCHEDULED: Final = int(Status.SCHEDULED)
 _SUCCEEDED: Final = int(Status.SUCCEEDED)
@@ -246,6 +242,7 @@ def _count(  # a hot loop, as those of `kernel`: one call for each edge that doe
 ) -> None:
     """Count down, for every node, the edges from what is final; give each its code where that decides it."""
     is_plain, successors, rows, wide = graph.is_plain, graph.successors, graph.rows, graph.wide
+    not_taken = graph.rules.effects[Status.SKIPPED]
     for node, code in enumerate(codes):
         if code == _SUCCEEDED and is_plain[node] and node not in branches:
             for below in successors[node]:
@@ -257,12 +254,12 @@ def _count(  # a hot loop, as those of `kernel`: one call for each edge that doe
                 elif cell < cells.FIRST_CODE:
                     _decide(graph, counted, blocks, below, _HOLD)
         elif code >= _SUCCEEDED and code != cells.DELAYED:
-            effects = EFFECTS[code]
+            effects = graph.rules.effects[code]
             taken = None if node not in branches else {graph.number(name) for name in branches[node]}
             for below, row in zip(successors[node], rows[node], strict=True):
                 if counted[below] < cells.FIRST_CODE:
                     is_taken = taken is None or below in taken
-                    _decide(graph, counted, blocks, below, effects[row] if is_taken else _NOT_TAKEN[row])
+                    _decide(graph, counted, blocks, below, effects[row] if is_taken else not_taken[row])
 
 
 def _decide(graph: Graph, counted: bytearray, blocks: dict[int, int], node: int, effect: int) -> None:
@@ -278,7 +275,7 @@ def _decide(graph: Graph, counted: bytearray, blocks: dict[int, int], node: int,
         blocks[node] -= 1
         counted[node] = cell + cells.BLOCK - 1
     else:
-        counted[node] = _AT_ZERO[cell > cells.BLOCK][graph.triggers[node]]
+        counted[node] = graph.rules.last_codes[cell > cells.BLOCK][graph.triggers[node]]
 
 
 def _check_decided(graph: Graph, record: StateRecord, counted: bytearray) -> None:

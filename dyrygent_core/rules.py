@@ -51,10 +51,16 @@ __all__ = [
 ]
 
 RULES_VERSION: Final = 1
-"""Pinned in every definition. A change of these tables that would emit differently adds a version."""
+"""Of these tables. Pinned in every definition: a change that would emit differently adds a version, see `versions`."""
 
 
-class Condition(Enum):
+class _Member(Enum):
+    """A member is one object, so its address tells it from others; `Enum` hashes its name, in Python (enum.py)."""
+
+    __hash__ = object.__hash__
+
+
+class Condition(_Member):
     """What one edge asks of the dependency at its other end."""
 
     SUCCEEDED = "succeeded"
@@ -64,7 +70,7 @@ class Condition(Enum):
     DONE = "done"
 
 
-class Trigger(Enum):
+class Trigger(_Member):
     """When a node may run, as a rule over all its edges."""
 
     ALL_SUCCESS = "all_success"

@@ -14,7 +14,7 @@ from attrs import evolve
 from dyrygent_core.bands import OpenBand
 from dyrygent_core.cells import ALLOWED, DELAYED, Cells, cancel_waiting
 from dyrygent_core.graph import Mode
-from dyrygent_core.kernel import EFFECTS, spread
+from dyrygent_core.kernel import spread
 from dyrygent_core.observations import Attempt
 from dyrygent_core.sparse import SparseMap
 from dyrygent_core.state import Side, State, make_state
@@ -164,7 +164,7 @@ class Step:
 
     def decide(self, edges: Iterable[tuple[int, int]], code: int) -> None:
         """Decide edges out of a node with this final code, and what follows from that."""
-        self.blocks = spread(self.graph, self.cells, self.blocks, edges, EFFECTS[code], self.runnable)
+        self.blocks = spread(self.graph, self.cells, self.blocks, edges, self.graph.rules.effects[code], self.runnable)
 
     def end(self, *, is_failing_fast: bool = False, is_cancelled: bool = False, is_past_deadline: bool = False) -> None:
         """Let no ordinary node start any more; what is in flight is left to its outcome."""

@@ -19,7 +19,7 @@ from dyrygent_core.errors import DuplicateNodeError, UnknownNodeError, UsageErro
 from dyrygent_core.graph import Graph, Mode
 from dyrygent_core.nodes import Edge, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.refs import ITEM, SUMMARY, Default, Reference, ResultRef
-from dyrygent_core.rules import RULES_VERSION, Condition, Trigger
+from dyrygent_core.rules import Condition, Trigger
 from dyrygent_core.wiring import (
     OTHER_AND_RULES,
     PLACES,
@@ -47,7 +47,11 @@ class Definition:
     engine_named: frozenset[str] = frozenset()
     """The nodes whose id is an id of the engine's: their first attempt runs under it."""
     name: str = ""
-    rules_version: int = RULES_VERSION
+
+    @property
+    def rules_version(self) -> int:
+        """The version of the rules that the workflow follows to its end."""
+        return self.graph.rules.version
 
 
 class FinalizerPolicies(TypedDict, total=False):

@@ -24,6 +24,7 @@ from typing import Final
 from dyrygent_core import Attempt, Failed, Observation, Outcome, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError, JournalError, JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Clock, Entry, Journal, Refusal, WorkflowKey, WorkflowOutcome
+from dyrygent_core.versions import KNOWN_RULES, Rules
 from dyrygent_runtime.at_hand import NOTHING, AtHand
 from dyrygent_runtime.clock import SystemClock
 from dyrygent_runtime.faults import FaultPoint, Reach, kill_from_environment
@@ -47,6 +48,7 @@ class Conductor:
 
     Threads may share a conductor. It keeps the fold of recent workflows, and nothing that a crash could lose.
     `listeners` are told what its turns change, see `listeners`; more may be added to it later.
+    `rules`: the versions of the rules that it follows, those of this release; whoever plays another gives others.
     `mark`: how it says what it has sent as an owner; by default at once, see `late_marks`.
     """
 
@@ -59,6 +61,7 @@ class Conductor:
         clock: Clock | None = None,
         reach: Reach | None = None,
         listeners: Iterable[Listener] = (),
+        rules: Mapping[int, Rules] = KNOWN_RULES,
         mark: MarkSent | None = None,
     ) -> None:
         self.journal = journal
@@ -67,7 +70,8 @@ class Conductor:
         self.clock = clock or SystemClock()
         self.reach = reach or kill_from_environment()
         self.listeners = Listeners(listeners)
-        self._folds = Folds(journal, self.reach)
+        self.rules = rules
+        self._folds = Folds(journal, self.reach, rules)
         common = (journal, adapter, self.settings, self.clock, self.reach)
         self._sender = Sender(*common, mark=mark or journal.mark)
         self._prompt_sender = Sender(*common, mark=journal.mark)

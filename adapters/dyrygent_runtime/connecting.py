@@ -18,4 +18,12 @@ def conductor_over(journal: Journal, adapter: Adapter | None) -> Conductor:
         return Conductor(journal, adapter)
     if own.journal is journal:
         return own
-    return Conductor(journal, adapter, settings=own.settings, clock=own.clock, reach=own.reach, listeners=own.listeners)
+    return Conductor(
+        journal,
+        adapter,
+        settings=own.settings,
+        clock=own.clock,
+        reach=own.reach,
+        listeners=own.listeners,
+        rules=own.rules,
+    )

@@ -21,6 +21,7 @@ from dyrygent_core import Attempt, Definition, Observation, Outcome, advance
 from dyrygent_core.codec import decode_call, decode_definition
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import Appended, Entry, Journal, Seen, StoredWorkflow, ValueCodec, WorkflowKey
+from dyrygent_core.versions import KNOWN_RULES, Rules
 from dyrygent_runtime.cache import FoldCache
 from dyrygent_runtime.faults import FaultPoint, Reach
 from dyrygent_runtime.fold import Folded, Step, fold
@@ -55,9 +56,10 @@ class CaughtUp:
 class Folds:
     """The folds of one process. Threads may share it."""
 
-    def __init__(self, journal: Journal, reach: Reach) -> None:
+    def __init__(self, journal: Journal, reach: Reach, rules: Mapping[int, Rules] = KNOWN_RULES) -> None:
         self._journal = journal
         self._reach = reach
+        self._rules = rules
         self.cache = FoldCache()
         self._definitions: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
 
@@ -201,7 +203,7 @@ class Folds:
         name = hashlib.sha256(stored.definition).digest()
         definition = self._definitions.get(name)
         if definition is None:
-            definition = self._definitions[name] = decode_definition(stored.definition)
+            definition = self._definitions[name] = decode_definition(stored.definition, self._rules)
         return definition
 
     # The fold

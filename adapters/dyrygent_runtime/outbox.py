@@ -22,7 +22,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from dyrygent_core import Attempt, Observation
-from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, quoted
+from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.forks import reset_after_fork
@@ -163,6 +163,9 @@ class Outbox:
             return pending if pending.tried_ms is not None else evolve(pending, tried_ms=now_ms)
         except UnknownWorkflowError as problem:
             _LOG.warning("an outcome has come too late: %s", problem)
+        except UnsupportedVersionError as problem:  # it is in the journal all the same
+            name = quoted(pending.key.id)
+            _LOG.warning("workflow %s: what follows is left to a release that can read it: %s", name, problem)
         except Exception:  # noqa: BLE001  # a turn that can never succeed must not stop the others
             _LOG.exception("workflow %s: the turn of an outcome failed", quoted(pending.key.id))
         self._is_away = False

@@ -51,7 +51,7 @@ def is_due(folded: Folded, steps: list[Step], behind: int, entries: int) -> bool
 def snapshot_of(folded: Folded) -> StoredSnapshot:
     """Write a fold down. Cost: O(attempts in flight or failed), and about ten nanoseconds for each other node."""
     log, seen = folded.log, folded.seen
-    state = Snapshot(folded.state, seen.position, seen.nonce, rules_version=folded.definition.rules_version)
+    state = Snapshot(folded.state, seen.position, seen.nonce)
     text = dumps(
         {
             "v": FORMAT,
@@ -94,8 +94,8 @@ def _unfolded(data: bytes) -> bytes:
 def _read(key: WorkflowKey, definition: Definition, seen: Seen, fields: Mapping[str, Any]) -> Folded:
     graph = definition.graph
     snapshot = decode_snapshot(str(fields["state"]).encode(), graph)
-    if Seen(snapshot.position, snapshot.nonce) != seen or snapshot.rules_version != definition.rules_version:
-        message = f"{_WHAT} is of another entry or of other rules than it is kept as"
+    if Seen(snapshot.position, snapshot.nonce) != seen:
+        message = f"{_WHAT} is of another entry than it is kept as"
         raise UnsupportedVersionError(message)
     emitted = {slot: Emission(position, at_ms, place) for slot, position, at_ms, place in fields["emitted"]}
     ends = {slot: End(number, _read_failure(failure), bool(silent)) for slot, number, failure, silent in fields["ends"]}

@@ -3,7 +3,8 @@
 Any process that asks for it may have one; a worker always does. While nothing is due it asks the store once in every
 `poll_ms`, renews its lease every third of the lease's time, and looks once a minute for what is old: 1.07 store
 operations a second by default. It must survive everything: a journal that is away, a workflow that cannot be read, an
-engine that fails. Each is logged once, and the next round tries again.
+engine that fails. Each is logged once, and the next round tries again. A workflow of a newer release is left to that
+release's sweepers: it rests as long as any other, so that these come to it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, quoted
-from dyrygent_core.ports import Due, Lease
+from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
+from dyrygent_core.ports import Due, Lease, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.lease import LeaseKeeper
@@ -25,6 +26,8 @@ __all__ = ["Sweeper"]
 _LOG = logging.getLogger("dyrygent")
 _MOST_CLAIMED: Final = 10
 _BETWEEN_PURGES_MS: Final = 60_000
+_MOST_LEFT: Final = 10_000
+"""Of so many workflows at a time it is remembered that they cannot be read; of more, that is logged again."""
 _MOST_PURGED: Final = 500
 """Workflows deleted at a time, so 720,000 a day by each sweeper."""
 
@@ -45,6 +48,7 @@ class Sweeper:
         self._conductor = conductor
         self._keeper = lease and LeaseKeeper(conductor.journal, conductor.settings, conductor.clock, lease)
         self._purged_ms: int | None = None
+        self._left: set[WorkflowKey] = set()
         self._wake = threading.Event()
         self._is_stopping = False
         self._is_away = False
@@ -111,8 +115,22 @@ class Sweeper:
             raise
         except UnknownWorkflowError:
             return  # deleted while we looked
+        except UnsupportedVersionError as problem:
+            self._leave(due.key, problem)
         except Exception:  # noqa: BLE001  # one workflow that cannot be read must not stop the others; it is due again later
             _LOG.exception("workflow %s: its sweep turn failed", quoted(due.key.id))
+
+    def _leave(self, key: WorkflowKey, problem: UnsupportedVersionError) -> None:
+        """Let a workflow rest that cannot be read here, so that whoever can has it soon, not after our whole claim."""
+        if key not in self._left:
+            if len(self._left) >= _MOST_LEFT:
+                self._left.clear()
+            self._left.add(key)
+            _LOG.error("workflow %s: its sweep is left to a release that can read it: %s", quoted(key.id), problem)
+        try:
+            self._conductor.journal.rest(key, in_ms=self._conductor.settings.sweep_interval_ms)
+        except UnknownWorkflowError:
+            return
 
     def _purge(self) -> None:
         """Delete some of the workflows that ended too long ago, once a minute."""

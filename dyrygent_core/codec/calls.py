@@ -86,11 +86,12 @@ def digest(
 ) -> str:
     """Return a digest of all that was written in a workflow, as 64 hexadecimal digits.
 
-    Equal workflows have equal digests: `generated` ids are replaced by their positions, and the order of the keys
-    in arguments and options does not matter.
+    Equal workflows have equal digests: `generated` ids are replaced by their positions, and neither the order of the
+    keys in arguments and options matters, nor the version of the rules, which the release chose and not the user.
     """
     renamed = {node.id: f"\0{number}" for number, node in enumerate(definition.graph.nodes) if node.id in generated}
-    content = hashlib.sha256(dumps(_in_order(definition_fields(definition, renamed))).encode())
+    fields = {**definition_fields(definition, renamed), "rules": 1}
+    content = hashlib.sha256(dumps(_in_order(fields)).encode())
     for item in calls:
         written = values.encode(_in_order(call_fields(item, renamed)))
         content.update(b"%d:" % len(written))  # where one call ends must not be open to doubt

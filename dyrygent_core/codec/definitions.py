@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 import attrs
 
 from dyrygent_core.calls import Template
+from dyrygent_core.checks import MAX_ID_CHARACTERS
 from dyrygent_core.codec.fields import (
     LIST,
     Fields,
@@ -26,11 +27,12 @@ from dyrygent_core.codec.json_text import FORMAT, MALFORMED, dumps, loads, malfo
 from dyrygent_core.codec.references import read_keys, read_template, renamed_key, write_references
 from dyrygent_core.errors import UnsupportedVersionError
 from dyrygent_core.graph import Graph, Mode
-from dyrygent_core.nodes import Each, Edge, Node, RetryPolicy
-from dyrygent_core.rules import RULES_VERSION
+from dyrygent_core.nodes import Each, Edge, Node, RetryPolicy, Role, node_like, plain_edge
+from dyrygent_core.rules import AND_RULES
+from dyrygent_core.versions import KNOWN_RULES, Rules
 from dyrygent_core.workflow import Definition
 
-__all__ = ["check_rules", "decode_definition", "definition_fields", "encode_definition"]
+__all__ = ["decode_definition", "definition_fields", "encode_definition"]
 
 _WHAT: Final = "this workflow's definition"
 _FIELDS: Final = known("v rules name deadline_ms max_in_flight mode ids edges policies kept engine_named output")
@@ -77,28 +79,30 @@ def _output_fields(output: Template, renamed: Mapping[str, str]) -> list[Any]:
     return [value, write_references(references, renamed)]
 
 
-def decode_definition(data: bytes) -> Definition:
-    """Read a definition.
+def decode_definition(data: bytes, rules: Mapping[int, Rules] = KNOWN_RULES) -> Definition:
+    """Read a definition, whose graph then follows the version of the rules that it was written under.
 
+    `rules`: the versions that can be followed, by number: those of this release.
     Raises `UnsupportedVersionError` for another format, for newer rules, and for what no release wrote.
     """
     fields = loads(data, _WHAT)
     try:
-        check_rules(fields, "this workflow")
-        return _read_definition(fields)
-    except MALFORMED as problem:
+        return _read_definition(fields, _read_rules(fields, rules))
+    except (RecursionError, *MALFORMED) as problem:
         raise malformed(_WHAT, problem) from problem
 
 
-def check_rules(fields: Fields, what: str) -> None:
+def _read_rules(fields: Fields, known_rules: Mapping[int, Rules]) -> Rules:
     """Raise `UnsupportedVersionError` for newer rules, and `ValueError` for what is no version of them."""
-    rules = whole(fields, "rules", 1)
-    if rules > RULES_VERSION:
-        message = f"{what} follows rules {rules}; this release knows rules 1 to {RULES_VERSION}"
+    version = whole(fields, "rules", 1)
+    rules = known_rules.get(version)
+    if rules is None:
+        message = f"this workflow follows rules {version}; this release knows rules 1 to {max(known_rules)}"
         raise UnsupportedVersionError(message)
+    return rules
 
 
-def _read_definition(fields: Fields) -> Definition:
+def _read_definition(fields: Fields, rules: Rules) -> Definition:
     check_known(fields, _FIELDS)
     ids = texts(fields, "ids")
     graph = Graph(
@@ -106,6 +110,7 @@ def _read_definition(fields: Fields) -> Definition:
         max_in_flight=whole(fields, "max_in_flight", 1) if "max_in_flight" in fields else None,
         mode=text(fields, "mode") if "mode" in fields else Mode.RUN_INDEPENDENT,
         deadline_ms=None if fields["deadline_ms"] is None else whole(fields, "deadline_ms", 1),
+        rules=rules,
     )
     if tuple(graph.numbers) != ids:  # or calls, which are found by number, would go to other nodes
         message = "its nodes do not stand in the order of their numbers"
@@ -116,20 +121,60 @@ def _read_definition(fields: Fields) -> Definition:
         kept=_read_ids(fields, "kept", ids),
         engine_named=_read_ids(fields, "engine_named", ids),
         name=text(fields, "name"),
-        rules_version=whole(fields, "rules"),
     )
 
 
 def _read_nodes(fields: Fields, ids: Sequence[str]) -> Iterator[Node]:
+    """Read the nodes one by one, most of them a short way: equal policies are checked once, and edges as lists."""
     policies = mapped(fields["policies"], "policies")
-    check_known(policies, set(map(str, range(len(ids)))), "the policies")
+    if policies:
+        check_known(policies, set(map(str, range(len(ids)))), "the policies")
     edges = listed(fields["edges"], "edges")
     if len(edges) != len(ids):
         message = f"it has {len(ids):,} ids, and edges to {len(edges):,}"
         raise ValueError(message)
+    plain_edges = _plain_edges(ids)
+    alike: dict[str, Node] = {}
     for number, (node_id, to_it) in enumerate(zip(ids, edges, strict=True)):
+        policy = policies.get(str(number), _NO_POLICY) if policies else _NO_POLICY
+        written = "" if policy is _NO_POLICY else repr(policy)
+        like = alike.get(written)
+        if like is not None and plain_edges and _are_plain(to_it, number) and (to_it or like.trigger in AND_RULES):
+            yield node_like(like, node_id, tuple(map(plain_edges.__getitem__, to_it)))
+            continue
         above = [_read_edge(edge, ids, number) for edge in listed(to_it, "edges")]
-        yield _read_node(node_id, above, policies.get(str(number), {}), ids)
+        node = _read_node(node_id, above, policy, ids)
+        if node.each is None and node.role is Role.NODE:  # whether those fit depends on the edges too
+            alike[written] = node
+        yield node
+
+
+def _plain_edges(ids: Sequence[str]) -> list[Edge]:
+    """Give an edge without a condition from each node, for all that wait for it; none if some text is no id."""
+    together = "".join(ids)
+    try:
+        together.encode()
+    except UnicodeEncodeError:
+        return []
+    sizes = set(map(len, ids))
+    are_ids = 0 not in sizes and max(sizes, default=0) <= MAX_ID_CHARACTERS and "\0" not in together
+    return list(map(plain_edge, ids)) if are_ids else []
+
+
+def _are_plain(to_it: object, below: int) -> TypeGuard[list[int]]:
+    """Tell whether these are edges, all without conditions, from distinct nodes that come before this one."""
+    if type(to_it) is not list:
+        return False
+    numbers = cast("list[int]", to_it)
+    if not numbers:
+        return True
+    if not _INTS.issuperset(map(type, numbers)):
+        return False
+    return min(numbers) >= 0 and max(numbers) < below and len(set(numbers)) == len(numbers)
+
+
+_INTS: Final = frozenset({int})
+_NO_POLICY: Final[Mapping[str, object]] = {}
 
 
 def _read_output(written: object, graph: Graph) -> Template:
@@ -196,9 +241,12 @@ def _policy(node: Node, graph: Graph) -> dict[str, Any]:
 
 def _read_node(node_id: str, edges: list[Edge], policy: object, ids: Sequence[str]) -> Node:
     rest: dict[str, Any] = dict(mapped(policy, "a policy"))  # which the node looks at itself
-    retry: dict[str, Any] = mapped(rest.pop("retry", {}), "retry")
-    each = _read_each(rest.pop("each"), ids) if "each" in rest else None
-    return Node(node_id, edges, retry=RetryPolicy(**retry), each=each, **rest)
+    if "retry" in rest:
+        retry: dict[str, Any] = mapped(rest["retry"], "retry")
+        rest["retry"] = RetryPolicy(**retry)
+    if "each" in rest:
+        rest["each"] = _read_each(rest["each"], ids)
+    return Node(node_id, edges, **rest)
 
 
 def _read_each(written: object, ids: Sequence[str]) -> Each:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
 
 from dyrygent_core.codec.fields import Fields, check_known, flag, known, listed, mapped, row, text, texts, whole, wholes
-from dyrygent_core.codec.json_text import FORMAT, MALFORMED, dumps, loads, malformed
+from dyrygent_core.codec.json_text import FORMAT, MALFORMED, dumps, loads_line, malformed
 from dyrygent_core.errors import EncodingError, UnsupportedVersionError, quoted
 from dyrygent_core.observations import (
     Attempt,
@@ -90,7 +90,7 @@ def decode_observation(data: str | bytes, at_ms: int = 0) -> Observation:
     Raises `UnsupportedVersionError` for another version, for a kind that this version does not have, and for what
     no release wrote.
     """
-    fields = loads(data, _WHAT)
+    fields = loads_line(data, _WHAT)
     try:
         return _read(fields, at_ms)
     except MALFORMED as problem:

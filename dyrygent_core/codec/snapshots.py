@@ -16,7 +16,6 @@ import attrs
 from attrs import field, frozen
 
 from dyrygent_core.cells import code_at
-from dyrygent_core.codec.definitions import check_rules
 from dyrygent_core.codec.fields import (
     LIST,
     Fields,
@@ -39,7 +38,6 @@ from dyrygent_core.graph import Graph
 from dyrygent_core.nodes import MAX_WIDTH
 from dyrygent_core.observations import Attempt
 from dyrygent_core.restore import BandRecord, StateRecord, record_of, restore
-from dyrygent_core.rules import RULES_VERSION
 from dyrygent_core.sparse import SparseMap
 from dyrygent_core.state import Flags, State, tries_of
 from dyrygent_core.statuses import Status
@@ -68,7 +66,6 @@ class Snapshot:
     position: int = 0
     nonce: str = ""
     emitted: Mapping[Attempt, Emission] = field(factory=dict[Attempt, Emission], hash=False)
-    rules_version: int = RULES_VERSION
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -77,7 +74,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     body = dumps(
         {
             "v": FORMAT,
-            "rules": snapshot.rules_version,
+            "rules": snapshot.state.graph.rules.version,
             "graph": snapshot.state.graph.fingerprint,
             "position": snapshot.position,
             "nonce": snapshot.nonce,
@@ -100,7 +97,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 def decode_snapshot(data: bytes, graph: Graph) -> Snapshot:
     """Read a snapshot of a state of this graph.
 
-    Raises `UnsupportedVersionError` for another format, newer rules, another graph, and for what no release wrote;
+    Raises `UnsupportedVersionError` for another format, other rules, another graph, and for what no release wrote;
     so whatever is read can be gone on from.
     """
     body, _, its_sum = data.rpartition(b"\n")
@@ -109,7 +106,9 @@ def decode_snapshot(data: bytes, graph: Graph) -> Snapshot:
         raise UnsupportedVersionError(message)
     fields = loads(body, _WHAT)
     try:
-        check_rules(fields, _WHAT)
+        if (rules := whole(fields, "rules", 1)) != graph.rules.version:
+            message = f"{_WHAT} follows rules {rules}, and its graph rules {graph.rules.version}"
+            raise UnsupportedVersionError(message)
         if (found := text(fields, "graph")) != graph.fingerprint:
             message = f"{_WHAT} is of graph {quoted(found)}, not of {graph!r} ({graph.fingerprint})"
             raise UnsupportedVersionError(message)
@@ -131,7 +130,7 @@ def _read(fields: Fields, graph: Graph) -> Snapshot:
     )
     state = restore(graph, record)
     emitted = _read_emitted(fields["emitted"], state)
-    return Snapshot(state, whole(fields, "position", 0), text(fields, "nonce"), emitted, whole(fields, "rules"))
+    return Snapshot(state, whole(fields, "position", 0), text(fields, "nonce"), emitted)
 
 
 def _read_flags(it: Fields) -> Flags:

@@ -103,7 +103,7 @@ def refusal(data: bytes, graph: Graph = GRAPH) -> str:
     ("change", "why"),
     [
         (lambda it: it.update(v=2), "is written in format '2'; this release reads format 1"),
-        (lambda it: it.update(rules=RULES_VERSION + 1), "follows rules 2; this release knows rules 1 to 1"),
+        (lambda it: it.update(rules=RULES_VERSION + 1), "this snapshot follows rules 2, and its graph rules 1"),
         (lambda it: it.update(rules="1"), "rules must be a whole number, not str: '1'"),
         (lambda it: it.update(rules=True), "rules must be a whole number, not bool: True"),
         (lambda it: it.update(rules=0), "rules must be 1 or more, not int: 0"),
