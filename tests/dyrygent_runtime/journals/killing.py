@@ -156,6 +156,7 @@ class FolderEngine(ManualEngine):
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         for item in batch:
             self._sent += 1
+            self.place.say("sent", *_words(item))
             self.place.put(item)
             if self._sent % _DOUBLED_EVERY == 0:
                 self.place.say("doubled", *_words(item))
@@ -247,7 +248,9 @@ class _Worker:
 
     def _run(self, item: Dispatch) -> None:
         attempt = item.attempt
-        self._engine.conductor.journal.mark(item.workflow, [Mark(MarkKind.STARTED, attempt, self._name, self._boot)])
+        mark = Mark(MarkKind.STARTED, attempt, self._name, self._boot)
+        with suppress(JournalUnavailableError):  # as in every adapter of ours: it is a hint
+            self._engine.conductor.journal.mark(item.workflow, [mark])
         self._place.say("start", *_words(item))
         if item.call.target == "silent" and attempt.number == 1:
             return  # as if its engine had dropped it without a word
@@ -284,10 +287,10 @@ def _words(item: Dispatch) -> tuple[object, ...]:
     return item.workflow.id, item.attempt.node, item.attempt.index, item.attempt.number
 
 
-def serve(url: str, namespace: str, folder: str, point: str | None) -> None:
-    """Work until the last message, or until this process is killed at a point; None for one that lives."""
+def serve(url: str, namespace: str, folder: str, point: str | None, *, is_stopped: bool = False) -> None:
+    """Work until the last message, or until this process is killed at a point, or stopped; None for one that lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    reach = _fated(Place(Path(folder)), point)
+    reach = _stopped(point) if is_stopped else _fated(Place(Path(folder)), point)
     engine = FolderEngine(Place(Path(folder)), _Unheard(open_journal(url, namespace)), reach)  # type: ignore[arg-type]
     worker = _Worker(engine)
     sweeper = Sweeper(engine.conductor, lease=worker.lease)
@@ -307,5 +310,16 @@ def _fated(place: Place, point: str | None) -> Reach:
         if here.value == point:
             place.say("dies", point)
         kill(here)
+
+    return reach
+
+
+def _stopped(point: str | None) -> Reach:
+    """Stand still at a point, once, until another process lets this one go on."""
+    hits = count()
+
+    def reach(here: FaultPoint) -> None:
+        if here.value == point and next(hits) == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     return reach

@@ -12,15 +12,18 @@ import secrets
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
 from attrs import define, field
 
 from dyrygent_core import Status, WorkflowState
 from dyrygent_core.codec import decode_definition
+from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Journal, Query
 from dyrygent_runtime import Run
 from dyrygent_runtime.faults import FaultPoint
@@ -28,6 +31,7 @@ from dyrygent_runtime.journals import open_journal
 from dyrygent_testing.simulation.replay import Replay
 from dyrygent_testing.simulation.trace import History
 from tests.dyrygent_runtime.journals.killing import END, Place, Wish, serve, story
+from tests.dyrygent_runtime.journals.redis_servers import started
 
 IS_NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 POINTS: Final = (
@@ -47,6 +51,7 @@ AT_ONCE: Final = 4
 """Workflows that run side by side."""
 FATED: Final = 4
 """Processes that are to die, beside one that is not."""
+DISTURBANCES: Final = 4
 ASK_AGAIN_S: Final = 2.0
 LIMIT_S: Final = 100.0
 TOUCHED: Final = 1 + 3
@@ -71,13 +76,19 @@ class World:
     over: list[str] = field(factory=list)
     end: float = field(factory=lambda: time.monotonic() + LIMIT_S)
 
-    def launch(self, point: FaultPoint | None) -> None:
+    def launch(self, point: FaultPoint | None, *, is_stopped: bool = False) -> BaseProcess:
+        """Start a process that is to die at a point, or to stand still there; at None it lives."""
         context: Any = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([MODULE])
         name = None if point is None else point.value
         arguments = (self.url, self.namespace, str(self.place.folder), name)
-        self.living[point] = context.Process(target=serve, args=arguments, daemon=True)
-        self.living[point].start()
+        process: BaseProcess = context.Process(
+            target=serve, args=arguments, kwargs={"is_stopped": is_stopped}, daemon=True
+        )
+        process.start()
+        if not is_stopped:
+            self.living[point] = process
+        return process
 
     def run(self, workflows: int) -> None:
         """Keep some workflows going until so many are over, and nobody has to die any more."""
@@ -93,6 +104,16 @@ class World:
                 self._see_to(name)
             time.sleep(0.02)  # between two looks
 
+    def begin(self, name: str, until: Callable[[], bool]) -> None:
+        """Start a workflow, and wait for something."""
+        self.open.setdefault(name, 0.0)
+        while not until():
+            assert time.monotonic() < self.end, self.told()
+            self._bury()
+            for it in list(self.open):
+                self._see_to(it)
+            time.sleep(0.02)  # between two looks
+
     def _bury(self) -> None:
         for point, process in list(self.living.items()):
             if process.exitcode is None:
@@ -104,7 +125,10 @@ class World:
 
     def _see_to(self, name: str) -> None:
         """Ask for what a workflow still needs of whoever started it, now and then."""
-        items = {it.key.id: it for it in self.journal.list(Query(), limit=1_000).items}
+        try:
+            items = {it.key.id: it for it in self.journal.list(Query(), limit=1_000).items}
+        except JournalUnavailableError:
+            return
         state = items[name].state if name in items else None
         if state is WorkflowState.SUCCESS:
             del self.open[name]
@@ -171,6 +195,82 @@ def test_nothing_runs_twice_where_nobody_dies(world: World) -> None:
     world.run(workflows=AT_ONCE)
 
     _check_runs(world)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", ["postgresql", "redis"], indirect=True)
+def test_a_process_stands_still_beyond_its_grace(world: World) -> None:
+    """What it was about to send the sweep of another sends; when it goes on it sends none of that, and works on."""
+    world.points.clear()
+    stopped = world.launch(FaultPoint.BEFORE_SEND, is_stopped=True)
+    world.begin("stopped", lambda: _is_stopped(stopped))
+    world.launch(None)
+
+    world.run(workflows=1)
+    assert stopped.pid is not None
+    os.kill(stopped.pid, signal.SIGCONT)
+    world.living.pop(None).kill()
+    world.living[None] = stopped
+    world.run(workflows=2)
+
+    sent = Counter(tuple(about) for what, *about in world.place.said() if what == "sent")
+    assert max(sent.values()) == 1
+    for name in world.over:
+        _check_journal(world.journal, name)
+
+
+def _is_stopped(process: BaseProcess) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", ["postgresql"], indirect=True)
+def test_every_connection_is_cut_again_and_again(world: World) -> None:
+    """A server that cuts everybody off in the midst of everything holds workflows up, and breaks none."""
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    _check_disturbed(world, lambda: _executed(world.url, cut))
+
+
+@pytest.mark.slow
+def test_the_store_is_killed_again_and_again(tmp_path: Path) -> None:
+    """A server that keeps what it has answered may die in the midst of everything, and be started again."""
+    with started("--appendonly", "yes", "--appendfsync", "always") as server:
+        place, journal = Place(tmp_path / "engine"), open_journal(server.url, "killed")
+        place.make()
+        world = World(server.url, place, journal, "killed")
+
+        def kill() -> None:
+            server.kill()
+            server.start()
+
+        try:
+            _check_disturbed(world, kill)
+        finally:
+            world.stop()
+            journal.dispose()
+
+
+def _check_disturbed(world: World, disturb: Callable[[], None]) -> None:
+    """Disturb whenever some more has ended, until two workflows are over."""
+    world.points.clear()
+    world.launch(None)
+    for at in range(1, DISTURBANCES + 1):
+        world.begin(f"disturbed-{at % 2}", lambda at=at: _ended(world) >= 4 * at)  # type: ignore[misc]
+        disturb()
+
+    world.run(workflows=2)
+
+    for name in world.over:
+        _check_journal(world.journal, name)
+
+
+def _ended(world: World) -> int:
+    return sum(what == "ended" for what, *_ in world.place.said())
+
+
+def _executed(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement, [connection.info.backend_pid])
 
 
 def _check_journal(journal: Journal, name: str) -> None:
