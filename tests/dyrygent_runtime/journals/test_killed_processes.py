@@ -1,6 +1,6 @@
 """Real processes over a real store, killed at one fault point after the other, while others go on.
 
-In CI those are some of the points; the nightly profile takes all, and SQLite besides.
+In CI those are some of the points; the nightly profile takes all, and more stores.
 That no death at any boundary of any turn breaks a promise, the simulation shows; here it is SIGKILL, and time is real.
 """
 
@@ -186,7 +186,7 @@ def test_processes_are_killed(world: World, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("world", ["redis", *["postgresql"][:IS_NIGHTLY]], indirect=True)
 def test_nothing_runs_twice_where_nobody_dies(world: World) -> None:
     """Where replies are lost and messages doubled, but nobody dies, only what was doubled ran twice."""
     world.points.clear()
@@ -198,7 +198,7 @@ def test_nothing_runs_twice_where_nobody_dies(world: World) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("world", ["redis", *["postgresql"][:IS_NIGHTLY]], indirect=True)
 def test_a_process_stands_still_beyond_its_grace(world: World) -> None:
     """What it was about to send the sweep of another sends; when it goes on it sends none of that, and works on."""
     world.points.clear()
