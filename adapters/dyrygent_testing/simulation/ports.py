@@ -13,6 +13,7 @@ from dyrygent_core.ports import (
     Created,
     Dispatch,
     Finding,
+    Journal,
     Mark,
     Refusal,
     Submission,
@@ -21,7 +22,6 @@ from dyrygent_core.ports import (
     WorkflowOutcome,
 )
 from dyrygent_runtime import Conductor
-from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.simulation.engine import Engine, HandOver
 from dyrygent_testing.simulation.faults import Fault, FaultKind
 from dyrygent_testing.simulation.gate import Gate, Living, check_alive
@@ -33,7 +33,7 @@ __all__ = ["FaultyJournal", "SimulatedAdapter"]
 class FaultyJournal:
     """Passes every call on to a store, whatever calls the port has; any may fail, before or after it was done."""
 
-    def __init__(self, store: MemoryJournal, process: Living, gate: Gate, recorder: Recorder) -> None:
+    def __init__(self, store: Journal, process: Living, gate: Gate, recorder: Recorder) -> None:
         self._store = store
         self._process = process
         self._gate = gate

@@ -13,7 +13,6 @@ from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime import Conductor, Settings, Sweeper
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
-from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_testing.simulation.engine import Engine, HandOver, Message
@@ -47,7 +46,7 @@ class World:
     gate: Gate
     recorder: Recorder
     engine: Engine
-    store: MemoryJournal
+    store: Journal
     settings: Settings
     tasks: Tasks
     duration_ms: Callable[[Attempt], int]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 from dyrygent_core import Attempt, Node, Observation, State, Workflow, advance
 from dyrygent_core.errors import UnknownWorkflowError
+from dyrygent_core.ports import Journal
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.simulation.client import Client, asked
@@ -22,7 +23,10 @@ from dyrygent_testing.simulation.record import Recorder
 from dyrygent_testing.simulation.tasks import Outcomes, Tasks
 from dyrygent_testing.simulation.trace import ActKind, History, Life, Trace
 
-__all__ = ["Scene"]
+__all__ = ["MakeJournal", "Scene"]
+
+MakeJournal: TypeAlias = Callable[[Callable[[], int]], Journal]
+"""Gives a journal that holds nothing, over the store's clock, which is virtual: milliseconds since the epoch."""
 
 _EPOCH_MS: Final = 1_700_000_000_000
 _RESTART_MS: Final = 3_000
@@ -46,13 +50,14 @@ class Scene:
         faults: Faults,
         requests: Sequence[tuple[int, Observation]],
         copies: int,
+        journal: MakeJournal | None,
         settings: Settings,
         seed: int,
     ) -> None:
         self._seed, self._faults, self._settings = seed, faults, settings
         self._loop = Loop()
         self.recorder = Recorder(self._loop)
-        self._store = MemoryJournal("simulated", clock=self._store_ms)
+        self._store = (journal or _memory)(self._store_ms)
         self._fate = Fate(faults, settings, Random(f"{seed} faults"))
         self._engine = Engine(self._loop, order, Random(f"{seed} order"), self._workers)
         self._gate = Gate(self._loop, self._fate, self.recorder, self._engine.flush)
@@ -168,6 +173,10 @@ class Scene:
             state=state,
             is_open=stored.is_open,
         )
+
+
+def _memory(clock: Callable[[], int]) -> Journal:
+    return MemoryJournal("simulated", clock=clock)
 
 
 def _patience_ms(settings: Settings, nodes: Sequence[Node], length_ms: Callable[[Attempt], int]) -> int:

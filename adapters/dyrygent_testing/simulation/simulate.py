@@ -16,7 +16,7 @@ from dyrygent_runtime import Settings
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.process import Room
-from dyrygent_testing.simulation.scene import Scene
+from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Outcomes
 from dyrygent_testing.simulation.trace import Trace
 
@@ -52,6 +52,7 @@ def simulate(
     faults: Faults | Sequence[Fault] = (),
     requests: Sequence[tuple[int, Observation]] = (),
     copies: int = 1,
+    journal: MakeJournal | None = None,
     settings: Settings | None = None,
     seed: int = 0,
 ) -> Trace:
@@ -61,10 +62,13 @@ def simulate(
     `workers`: how many processes run attempts, or `Workers`. `requests`: what somebody asks for, and when, in
     milliseconds: `CancelRequested()`, `PauseRequested()`, …; what is paused then is resumed when the faults are over.
     `copies`: how many workflows of this kind run side by side. `seed`: all chance comes from it.
+    `journal`: makes the one that it all runs over, given the store's clock; it has to be empty, and to take every time
+    from that clock (J4). By default that is a memory journal.
 
     The simulation goes on until everything is over, or nothing has changed for longer than any wait could be; the
-    trace tells which (`has_settled`), and `check_invariants` judges all of it. It does nothing outside: no thread, no
-    clock, no file. Equal arguments give traces of equal `digest`, in any process.
+    trace tells which (`has_settled`), and `check_invariants` judges all of it. It does nothing outside, but for what a
+    `journal` does: no thread, no clock, no file. Equal arguments give traces of equal `digest`, in any process and over
+    any journal.
 
     Raises `UsageError` as `start` does for a workflow that cannot be built, and for faults that cannot happen.
     """
@@ -78,6 +82,7 @@ def simulate(
         faults=planned(faults),
         requests=requests,
         copies=copies,
+        journal=journal,
         settings=settings or Settings(),
         seed=seed,
     )

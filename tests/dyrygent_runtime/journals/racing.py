@@ -19,16 +19,18 @@ from dyrygent_runtime import Conductor, start
 from dyrygent_runtime.journals import open_journal
 from tests.dyrygent_runtime.engine import ManualEngine
 
-__all__ = ["NODES", "Queues", "race", "raced_workflow"]
+__all__ = ["NODES", "WIDE", "WIDE_NODES", "Queues", "race", "raced_workflow"]
 
 NODES = 6
+WIDE, WIDE_NODES = "wide", 102
+"""The id, and the size, of the one that all have much to do with at once."""
 
 
-def raced_workflow() -> Workflow:
-    """Build a node, four that need it, and one that needs these."""
+def raced_workflow(nodes: int) -> Workflow:
+    """Build a node, some that need it, and one that needs these."""
     workflow = Workflow("raced")
     top = workflow.add(call("work", 0), id="top")
-    middle = [workflow.add(call("work", top.result), id=f"m{at}") for at in range(NODES - 2)]
+    middle = [workflow.add(call("work", top.result), id=f"m{at}") for at in range(nodes - 2)]
     workflow.add(call("work", [node.result for node in middle]), id="join")
     return workflow
 
@@ -64,7 +66,7 @@ def race(url: str, namespace: str, ids: Sequence[str], queues: Queues) -> None:
     try:
         engine = RacingEngine(url, namespace, queues)
         for workflow_id in ids:
-            start(engine, raced_workflow(), id=workflow_id)
+            start(engine, raced_workflow(WIDE_NODES if workflow_id == WIDE else NODES), id=workflow_id)
         while (item := queues.attempts.get()) is not None:
             key, attempt = item
             value = {attempt: JSON_VALUES.encode(attempt.node)}

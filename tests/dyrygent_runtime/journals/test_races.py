@@ -1,4 +1,4 @@
-"""Ten processes over two hundred workflows: one outcome for each node, and one dispatch for each attempt."""
+"""Ten processes over two hundred workflows and a wide one: one outcome for each node, one dispatch for each attempt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dyrygent_core import State, WorkflowState, advance
 from dyrygent_core.codec import decode_definition
 from dyrygent_core.ports import Journal, Query
 from dyrygent_runtime.journals import open_journal
-from tests.dyrygent_runtime.journals.racing import NODES, Queues, race
+from tests.dyrygent_runtime.journals.racing import NODES, WIDE, WIDE_NODES, Queues, race
 
 PROCESSES: Final = 10
 WORKFLOWS: Final = 200
@@ -30,7 +30,8 @@ def test_ten_processes_race_over_two_hundred_workflows(store: str, request: pyte
     """Whoever comes first, every workflow ends in SUCCESS, without a gap, a second outcome or a second dispatch."""
     url: str = request.getfixturevalue(f"{store}_url")
     namespace = f"race-{secrets.token_hex(4)}"
-    ids = [f"raced {number}" for number in range(WORKFLOWS)]
+    ids = [*(f"raced {number}" for number in range(WORKFLOWS)), WIDE]
+    dispatches = WORKFLOWS * NODES + WIDE_NODES
     context = multiprocessing.get_context("spawn")
     queues = Queues(context.Queue(), context.Queue(), context.Queue())
     arguments = (url, namespace, ids, queues)
@@ -41,7 +42,7 @@ def test_ten_processes_race_over_two_hundred_workflows(store: str, request: pyte
     try:
         sent = Counter[tuple[str, str, int]]()
         end = time.monotonic() + LIMIT_S
-        while sent.total() < WORKFLOWS * NODES or _is_running(journal):
+        while sent.total() < dispatches or _is_running(journal):
             with_limit(queues.dispatched, sent)
             assert queues.problems.empty(), queues.problems.get()
             assert time.monotonic() < end, f"{sent.total()} dispatches, and {journal.list(RUNNING, limit=3)}"
@@ -54,13 +55,13 @@ def test_ten_processes_race_over_two_hundred_workflows(store: str, request: pyte
         while not queues.dispatched.empty():
             with_limit(queues.dispatched, sent)
         assert set(sent.values()) == {1}
-        assert len(sent) == WORKFLOWS * NODES
+        assert len(sent) == dispatches
         for workflow_id in ids:
-            _check_story(journal, workflow_id)
+            _check_story(journal, workflow_id, WIDE_NODES if workflow_id == WIDE else NODES)
     finally:
         for process in processes:
             process.kill()
-        for item in journal.list(Query(), limit=WORKFLOWS + 1).items:
+        for item in journal.list(Query(), limit=WORKFLOWS + 2).items:
             journal.delete(item.key)
         journal.dispose()
 
@@ -77,7 +78,7 @@ def _is_running(journal: Journal) -> bool:
     return bool(journal.list(RUNNING, limit=1).items)
 
 
-def _check_story(journal: Journal, workflow_id: str) -> None:
+def _check_story(journal: Journal, workflow_id: str, nodes: int) -> None:
     """Replay one journal: gap-free, every outcome counts once, and both copies of each came."""
     stored = journal.definition(workflow_id)
     entries = journal.read(stored.key)
@@ -89,5 +90,5 @@ def _check_story(journal: Journal, workflow_id: str) -> None:
         counted += after is not state
         state = after
     assert state.workflow_state is WorkflowState.SUCCESS
-    assert counted == 1 + NODES
-    assert len(entries) <= 1 + 2 * NODES
+    assert counted == 1 + nodes
+    assert len(entries) <= 1 + 2 * nodes
