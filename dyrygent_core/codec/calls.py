@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -91,18 +92,18 @@ def digest(
     """
     renamed = {node.id: f"\0{number}" for number, node in enumerate(definition.graph.nodes) if node.id in generated}
     fields = {**definition_fields(definition, renamed), "rules": 1}
-    content = hashlib.sha256(dumps(_in_order(fields)).encode())
+    content = hashlib.sha256(dumps(_in_order(fields, math.inf)).encode())
     for item in calls:
-        written = values.encode(_in_order(call_fields(item, renamed)))
+        written = values.encode(_in_order(call_fields(item, renamed), MAX_ITEMS))
         content.update(b"%d:" % len(written))  # where one call ends must not be open to doubt
         content.update(written)
     return content.hexdigest()
 
 
-def _in_order(value: dict[str, Any]) -> dict[str, Any]:
+def _in_order(value: dict[str, Any], most_items: float) -> dict[str, Any]:
     """Copy nested lists and dicts, the keys of each dict in the order of their texts.
 
-    Raises `LimitError` for a value that has too many items, or contains itself.
+    Raises `LimitError` for a value that has more items, as one that contains itself has.
     """
     items = 0
     top: list[Any] = [value]
@@ -121,8 +122,8 @@ def _in_order(value: dict[str, Any]) -> dict[str, Any]:
             continue
         holder[key] = copy
         items += len(copy)
-        if items > MAX_ITEMS:
-            message = f"a call and its options have more than {MAX_ITEMS:,} items; store the data elsewhere"
+        if items > most_items:
+            message = f"a call and its options have more than {most_items:,} items; store the data elsewhere"
             raise LimitError(message)
     ordered: dict[str, Any] = top[0]
     return ordered

@@ -102,6 +102,15 @@ assert definition.graph.nodes[-1].id == "step#20001"
 write(definition.graph)
 assert len(digest(definition, calls, JSON_VALUES, workflow.generated)) == 64
 """
+SINKS: Final = """
+workflow = Workflow()
+root = workflow.add(call("root"))
+for at in range(SIZE - 1):
+    workflow.add(call("leaf", root.result), id=f"leaf{at}")
+definition, calls = workflow.build()
+assert decode_definition(encode_definition(definition)) == definition
+assert len(digest(definition, calls, JSON_VALUES, workflow.generated)) == 64
+"""
 BIPARTITE: Final = """
 WIDTH = 1_000
 above, below = [f"a{at}" for at in range(WIDTH)], [f"b{at}" for at in range(WIDTH)]
@@ -115,8 +124,8 @@ write(graph)
 
 @pytest.mark.parametrize(
     "script",
-    [CHAIN, STAR, BIPARTITE, CYCLE, BUILDER],
-    ids=["chain", "star", "bipartite", "cycle", "builder"],
+    [CHAIN, STAR, BIPARTITE, CYCLE, BUILDER, SINKS],
+    ids=["chain", "star", "bipartite", "cycle", "builder", "sinks"],
 )  # fmt: skip
 def test_size_is_no_obstacle(script: str) -> None:
     """Build, run to the end, fail, cancel, write down, read again, draw, explain and tell, in little stack."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dyrygent_core import Attempt, Failure, RerunRequested, Status, Succeeded, WorkflowState
+from dyrygent_core import Attempt, Failure, RerunRequested, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.errors import AdapterUnavailableError, JournalUnavailableError
 from dyrygent_core.ports import Refusal, Submission, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime import Sweeper
@@ -25,9 +25,9 @@ class PartialJournal(MemoryJournal):
         super().__init__("tests", clock=world.clock)
         self.failing: set[str] = set()
 
-    def calls(self, *args: Any) -> Mapping[int, bytes]:
-        self._maybe_away("calls")
-        return super().calls(*args)
+    def results(self, *args: Any) -> Mapping[Attempt, bytes]:
+        self._maybe_away("results")
+        return super().results(*args)
 
     def mark(self, *args: Any) -> int:
         self._maybe_away("mark")
@@ -95,17 +95,22 @@ def heal_and_sweep(world: World) -> None:
     world.sweep()
 
 
-def test_calls_that_cannot_be_read_are_sent_by_the_sweep(world: World, journal: PartialJournal) -> None:
+def test_results_that_cannot_be_read_are_read_by_the_sweep(world: World, journal: PartialJournal) -> None:
     """The outcome is recorded, so the turn has not failed; what follows is sent later, once."""
-    run = world.start(chain("a", "b"))
-    world.engine.take()
-    journal.failing = {"calls"}
-
+    workflow = Workflow()
+    first = workflow.add(call("a"))
+    second = workflow.add(call("b", first.result))
+    workflow.add(call("c", first.result, second.result))
+    run = world.start(workflow)
     world.succeed(run, "a", value=1)
+    world.engine.take()
+    journal.failing = {"results"}
+
+    world.succeed(run, "b", value=2)
     assert world.engine.take() == []
     heal_and_sweep(world)
 
-    assert world.engine.take() == ["b"]
+    assert world.engine.take() == ["c"]
 
 
 def test_marks_that_cannot_be_set_are_lost_and_no_more(world: World, journal: PartialJournal) -> None:
