@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from celery import Celery
 
@@ -23,20 +24,43 @@ from celery_dyrygent.values import KombuValues
 from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
-from dyrygent_runtime import Conductor, OnConflict, Run, Settings, start
+from dyrygent_runtime import Conductor, Notification, OnConflict, Run, Settings, start
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.settings import CHUNK
 from dyrygent_runtime.settling import settle
 
-__all__ = ["PROCESSOR", "PROCESSOR_OPTIONS", "CeleryAdapter", "adapter_of", "settle_all"]
+__all__ = [
+    "PROCESSOR",
+    "PROCESSOR_OPTIONS",
+    "CeleryAdapter",
+    "Noted",
+    "Told",
+    "adapter_of",
+    "name_processor",
+    "processor_name",
+    "settle_all",
+    "tell_every_adapter",
+]
 
 PROCESSOR: Final = "workflow-processor"
 """The name of our own task, the predecessor's."""
 PROCESSOR_OPTIONS: Final = "processor_options"
 """The annotation that holds a workflow's own options for that task."""
 _PROCESSOR_EXPIRES_S: Final = 60
+
+Told: TypeAlias = Notification | WorkflowOutcome
+"""What handlers may be told of: what a turn has changed, and, at least once, how a workflow ended."""
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A workflow with notes of its own, which are beside its journal before anything of it is sent."""
+
+    def notes(self) -> Mapping[str, Any]:
+        """Return them by name, as JSON values."""
+        ...
 
 
 class CeleryAdapter:
@@ -72,6 +96,9 @@ class CeleryAdapter:
             mark=self.marks.add,
         )
         self.outbox = Outbox(self.conductor, send_limit=CHUNK)
+        _ALIVE.add(self)
+        for tell in _TELLING:
+            self.conductor.listeners.add(partial(tell, self))
 
     def __repr__(self) -> str:
         return f"<CeleryAdapter of {self.app!r}>"
@@ -85,7 +112,8 @@ class CeleryAdapter:
         tags: Sequence[str] = (),
     ) -> Run:
         """Start a workflow, see `dyrygent_runtime.start`."""
-        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags)
+        notes = workflow.notes() if isinstance(workflow, Noted) else {}
+        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags, notes=notes)
 
     # The adapter port
 
@@ -131,13 +159,41 @@ class CeleryAdapter:
         arguments = [key.id, key.incarnation, position, offset]
         chosen = self.journal.annotations(key).get(PROCESSOR_OPTIONS, {})
         options = {"expires": _PROCESSOR_EXPIRES_S, **chosen, "ignore_result": True}
-        publish_one(self.app, PROCESSOR, secrets.token_hex(16), arguments, options)
+        publish_one(self.app, processor_name(self.app), secrets.token_hex(16), arguments, options)
         return True
 
     def publish(self, outcome: WorkflowOutcome) -> None:
-        """Store the workflow's end in the result backend (A5)."""
+        """Store the workflow's end in the result backend (A5), and tell the handlers of this process."""
         if self.keeps_results:
             store_outcome(self.app, outcome)
+        for tell in _TELLING:
+            tell(self, outcome)
+
+
+_ALIVE: weakref.WeakSet[CeleryAdapter] = weakref.WeakSet()
+_TELLING: list[Callable[[CeleryAdapter, Told], object]] = []
+
+
+def tell_every_adapter(tell: Callable[[CeleryAdapter, Told], object]) -> None:
+    """Let the adapters of this process, also those to come, tell this function; once, however often it is called."""
+    if tell in _TELLING:
+        return
+    _TELLING.append(tell)
+    for adapter in list(_ALIVE):
+        adapter.conductor.listeners.add(partial(tell, adapter))
+
+
+_NAMES: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def name_processor(app: Celery, name: str) -> None:
+    """Remember what an app calls our task."""
+    _NAMES[app] = name
+
+
+def processor_name(app: Celery) -> str:
+    """Return what an app calls our task: `PROCESSOR`, unless it was registered under another name."""
+    return _NAMES.get(app, PROCESSOR)
 
 
 _ADAPTERS: weakref.WeakKeyDictionary[Any, dict[bool, CeleryAdapter]] = weakref.WeakKeyDictionary()

@@ -8,7 +8,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 from redis import Redis
 
-from celery_dyrygent import tasks as celery_dyrygent_tasks
+from celery_dyrygent import registered
 from celery_dyrygent.workflows import Workflow
 from dyrygent_core import UsageError
 from dyrygent_core.errors import UpstreamFailedError, WorkflowExistsError
@@ -135,7 +135,7 @@ def test_one_id_is_one_workflow(app: Celery) -> None:
 
 def test_without_a_registered_app_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starting before any app was registered says what to call."""
-    monkeypatch.setattr(celery_dyrygent_tasks, "_REGISTERED", [])
+    monkeypatch.setattr(registered, "_REGISTERED", [])
 
     with pytest.raises(UsageError, match=r"call register_workflow_processor\(app\)"):
         Workflow().apply_async()

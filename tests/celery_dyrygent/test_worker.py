@@ -7,7 +7,7 @@ from celery import Celery
 from redis import Redis
 
 from celery_dyrygent import CeleryAdapter
-from celery_dyrygent import tasks as celery_dyrygent_tasks
+from celery_dyrygent import registered
 from celery_dyrygent.results import WorkflowResult
 from dyrygent_core import (
     EncodingError,
@@ -197,7 +197,7 @@ def test_registering_reads_no_configuration_and_starting_says_what_is_missing(mo
     """An app without a result backend can be registered; starting a workflow tells which setting to add."""
     from celery_dyrygent import register_workflow_processor  # noqa: PLC0415  # what this test is about
 
-    monkeypatch.setattr(celery_dyrygent_tasks, "_REGISTERED", [])  # the last one would be every later test's app
+    monkeypatch.setattr(registered, "_REGISTERED", [])  # the last one would be every later test's app
     bare = Celery("bare", broker="memory://", set_as_current=False)
     register_workflow_processor(bare)
 
