@@ -21,9 +21,9 @@ from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journa
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
-from dyrygent_core import Attempt, Call, Workflow
+from dyrygent_core import Attempt, Call, Workflow, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
-from dyrygent_core.ports import Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
+from dyrygent_core.ports import Created, Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime import Conductor, Notification, OnConflict, Run, Settings, start
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.listeners import Listener
@@ -51,7 +51,10 @@ PROCESSOR_OPTIONS: Final = "processor_options"
 _PROCESSOR_EXPIRES_S: Final = 60
 
 Told: TypeAlias = Notification | WorkflowOutcome
-"""What handlers may be told of: what a turn has changed, and, at least once, how a workflow ended."""
+"""What handlers may be told of: what a turn has changed; that a round begins, before anything of it is sent; and, at
+least once, how it ended."""
+_NOTED: Final = "noted"
+"""The annotation that says that a workflow's notes are there."""
 
 
 @runtime_checkable
@@ -113,7 +116,18 @@ class CeleryAdapter:
     ) -> Run:
         """Start a workflow, see `dyrygent_runtime.start`."""
         notes = workflow.notes() if isinstance(workflow, Noted) else {}
-        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags, notes=notes)
+        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags, prepare=partial(self._prepare, notes))
+
+    def _prepare(self, notes: Mapping[str, Any], created: Created) -> None:
+        """Write the notes, unless an earlier start under this id did, and tell that the workflow begins."""
+        if notes and (created.is_new or _NOTED not in self.journal.annotations(created.key)):
+            self.journal.annotate(created.key, {**notes, _NOTED: True})
+        if created.is_new:
+            self._tell(WorkflowOutcome(created.key, WorkflowState.RUNNING))
+
+    def _tell(self, told: Told) -> None:
+        for tell in _TELLING:
+            tell(self, told)
 
     # The adapter port
 
@@ -166,8 +180,7 @@ class CeleryAdapter:
         """Store the workflow's end in the result backend (A5), and tell the handlers of this process."""
         if self.keeps_results:
             store_outcome(self.app, outcome)
-        for tell in _TELLING:
-            tell(self, outcome)
+        self._tell(outcome)
 
 
 _ALIVE: weakref.WeakSet[CeleryAdapter] = weakref.WeakSet()

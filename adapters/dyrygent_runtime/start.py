@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from dyrygent_core import Begin, Definition, LimitError, UsageError, Workflow, WorkflowExistsError
 from dyrygent_core.checks import check_id, named
@@ -23,8 +23,6 @@ from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS, che
 __all__ = ["OnConflict", "StartingAdapter", "start"]
 
 _INCARNATION_BYTES: Final = 8
-_NOTED: Final = "noted"
-"""The annotation that says that the notes of a start are there."""
 
 
 class OnConflict(Enum):
@@ -52,7 +50,7 @@ def start(
     on_conflict: OnConflict | str = OnConflict.EXISTING,
     tags: Sequence[str] = (),
     journal: Journal | None = None,
-    notes: Mapping[str, Any] | None = None,
+    prepare: Callable[[Created], object] | None = None,
 ) -> Run:
     """Write the workflow into the journal, send what can run, and return its run.
 
@@ -60,7 +58,8 @@ def start(
     the run that exists, ended or not, with the tags that it was started with first; so a start whose answer was lost
     is simply tried again. `tags`: at most 32, each written as an id is, to find it by (`runs`).
     `journal`: another than the adapter's own; it must be over the store that the engine's workers use.
-    `notes`: small JSON values that are beside the journal before anything is sent; an earlier start's stay.
+    `prepare`: called when the workflow is written, by this start or by an earlier one, and before this one sends
+    anything; if it raises, what was written is left to the sweep.
 
     Raises, and nothing is started: `UsageError` and its kinds for a workflow that cannot be built, a call that the
     engine can never run or arguments that cannot be encoded; `LimitError`; `WorkflowExistsError`.
@@ -76,8 +75,8 @@ def start(
     conductor.reach(FaultPoint.AFTER_CREATE)
     if not created.is_new:
         _check_same(new, created, policy)
-    if notes:
-        _note(conductor.journal, created, notes)
+    if prepare is not None:
+        prepare(created)
     if not created.is_new:
         return Run(conductor, created.key)
     begin = Entry(1, nonce, Begin(at_ms=created.at_ms))
@@ -132,12 +131,6 @@ def _create(conductor: Conductor, new: NewWorkflow, nonce: str, deadline_ms: int
         return conductor.journal.create(new, nonce=nonce, due_in_ms=due_in_ms)
     except JournalUnavailableError:
         return conductor.journal.create(new, nonce=nonce, due_in_ms=due_in_ms)
-
-
-def _note(journal: Journal, created: Created, notes: Mapping[str, Any]) -> None:
-    """Write the notes, unless an earlier start under this id did: somebody may have changed them since."""
-    if created.is_new or _NOTED not in journal.annotations(created.key):
-        journal.annotate(created.key, {**notes, _NOTED: True})
 
 
 def _check_same(new: NewWorkflow, created: Created, on_conflict: OnConflict) -> None:

@@ -6,8 +6,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from celery_dyrygent import CeleryAdapter
-from celery_dyrygent import registered
+from celery_dyrygent import CeleryAdapter, registered
 from celery_dyrygent.results import WorkflowResult
 from dyrygent_core import (
     EncodingError,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from celery import Celery
+from celery.exceptions import Ignore
 
 from celery_dyrygent.adapter import PROCESSOR, adapter_of, name_processor
 from celery_dyrygent.logs import connect_logs
@@ -19,14 +20,14 @@ from dyrygent_core.ports import WorkflowKey
 
 __all__ = ["register_workflow_processor", "workflow_processor"]
 
-_FIXED: Final = {"bind": True, "ignore_result": True, "store_errors_even_if_ignored": True}
-"""A workflow's result is stored under the id of the task that starts it, which must not put its own there first."""
+_FIXED: Final = {"bind": True, "ignore_result": False}
+"""The result of a workflow is stored under the id of the task that starts it; who sent that may wait for it."""
 
 
 def workflow_processor(self: Any, workflow_dict: Mapping[str, Any] | str, *place: Any) -> None:
     """Start a frozen workflow under this task's id; or, given an id and a place in its journal, send what follows.
 
-    Starting is idempotent: a message that comes twice starts one workflow.
+    Starting is idempotent: a message that comes twice starts one workflow. When it is started this raises `Ignore`.
     Raises `UsageError` for a dict that cannot be started, and for callbacks behind the frozen signature.
     """
     if isinstance(workflow_dict, str):
@@ -36,6 +37,8 @@ def workflow_processor(self: Any, workflow_dict: Mapping[str, Any] | str, *place
     _refuse_callbacks(self.request)
     workflow = Workflow.from_dict(workflow_dict)
     adapter_of(self.app).start(workflow.with_tasks_options(), id=self.request.id)
+    message = "the workflow has been started, and its own end is the result"
+    raise Ignore(message)  # so that Celery stores nothing in its place
 
 
 def register_workflow_processor(app: Celery, **task_options: Any) -> Any:

@@ -141,7 +141,7 @@ class NodeBuilder(dyrygent_core.Workflow):
 
         Options that were set on the nodes' signatures count; nodes that are taken for done are left out.
         """
-        changed = self._home.changed_calls()
+        changed = self._home.changed_calls(self._calls)
         if not changed and not self._skipped:
             return super().build()
         twin = self._twin({**self._calls, **changed})

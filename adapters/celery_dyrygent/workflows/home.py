@@ -80,8 +80,8 @@ class WorkflowHome:
         """Put another payload in the place of a node's."""
         self.payloads[node_id] = payload
 
-    def changed_calls(self) -> dict[str, Call]:
-        """Return the calls of those nodes on whose signatures options were set since they were added.
+    def changed_calls(self, calls: Mapping[str, Call]) -> dict[str, Call]:
+        """Return those of the calls on whose nodes' signatures options were set since they were added.
 
         Raises `UsageError` for a signature on which something else was changed.
         """
@@ -89,7 +89,7 @@ class WorkflowHome:
         for node_id, shown in self._shown.items():
             now = _copied(shown.signature)
             if now != shown.before:
-                changed[node_id] = _changed(node_id, self._calls[node_id], shown.before, now)
+                changed[node_id] = _changed(node_id, calls[node_id], shown.before, now)
         return changed
 
 

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from celery.canvas import Signature
 
 from celery_dyrygent.signatures import task_id_of
+from celery_dyrygent.workflows.exceptions import WorkflowException
 from dyrygent_core import Condition, Edge, NodeHandle, UsageError
 from dyrygent_core.errors import quoted
 
-__all__ = ["Home", "Nodes", "WorkflowNode"]
+__all__ = ["Home", "Nodes", "WorkflowException", "WorkflowNode"]
 
 
 class Home(Protocol):

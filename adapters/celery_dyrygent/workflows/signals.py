@@ -9,8 +9,10 @@ defines the tasks for instance. The process that takes a turn calls its own.
     after_turn          a turn is over, whatever came of it               `Progress`: done, total, running, failed
     on_finish           the workflow has ended, after its final state     None
 
-What tells the end is called before the journal notes that it was told, so if the process dies there, the sweep calls
-it again elsewhere: at least once. All others are called once, or not at all if the process dies first.
+What tells the beginning is called before anything is sent, so it comes before what tells the end. What tells the end is
+called before the journal notes that it was told, so if the process dies there, the sweep calls it again elsewhere: at
+least once. All others are called once, or not at all if the process dies first. Turns are taken by many processes, so
+theirs may overtake each other.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 from attrs import frozen
 
 from celery_dyrygent.adapter import CeleryAdapter, Told, tell_every_adapter
-from dyrygent_core import Begin, RerunRequested, UsageError, WorkflowState
+from dyrygent_core import UsageError
 from dyrygent_core.errors import quoted
-from dyrygent_core.ports import WorkflowKey, WorkflowOutcome
+from dyrygent_core.ports import WorkflowOutcome
 from dyrygent_runtime import NodeChanged, TurnTaken, WorkflowChanged
 
 __all__ = ["Announcement", "Handler", "WorkflowSignalMixin", "announcements"]
@@ -87,43 +89,32 @@ class WorkflowSignalMixin:
 
 
 def _tell(adapter: CeleryAdapter, told: Told) -> None:
-    """Call the handlers of what this turn or this end means; without handlers nothing is read."""
-    sent = [it for it in announcements(adapter, told) if WorkflowSignalMixin.hooks[it.name]]
-    if sent:
-        from celery_dyrygent.workflows.started import StartedWorkflow  # noqa: PLC0415  # which is a workflow itself
+    """Call the handlers of what this turn, beginning or end means; without handlers nothing is read."""
+    sent = [it for it in announcements(told) if WorkflowSignalMixin.hooks[it.name]]
+    if not sent:
+        return
+    from celery_dyrygent.workflows.started import StartedWorkflow  # noqa: PLC0415  # which is a workflow itself
 
-        workflow = StartedWorkflow(adapter, _key(told), moment=told.state if isinstance(told, TurnTaken) else None)
-        if isinstance(told, WorkflowOutcome | WorkflowChanged):
-            workflow.shown_state = told.state.name
-        for it in sent:
-            workflow.emit(it.name, it.payload)
-        workflow.save()
+    if isinstance(told, WorkflowOutcome):
+        workflow = StartedWorkflow(adapter, told.key)
+        workflow.shown_state = told.state.name
+    else:
+        workflow = StartedWorkflow(adapter, told.workflow, moment=told.state if isinstance(told, TurnTaken) else None)
+    for it in sent:
+        workflow.emit(it.name, it.payload)
+    workflow.save()
 
 
-def _key(told: Told) -> WorkflowKey:
-    return told.key if isinstance(told, WorkflowOutcome) else told.workflow
-
-
-def announcements(adapter: CeleryAdapter, told: Told) -> Sequence[Announcement]:
+def announcements(told: Told) -> Sequence[Announcement]:
     """Say which signals are to be sent, in their order."""
     match told:
         case WorkflowOutcome(state=state) if state.is_final:
             return (Announcement("on_state_change", state.name), Announcement("on_finish"))
-        case WorkflowChanged() if _begins(adapter, told):
-            return (Announcement("on_state_change", WorkflowState.RUNNING.name),)
+        case WorkflowOutcome(state=state):
+            return (Announcement("on_state_change", state.name),)
         case TurnTaken(state=state):
             is_active = bool(told.emitted) and not state.is_finished
             active = [Announcement("after_active_tick")] if is_active else []
             return (*active, Announcement("after_turn", state.progress))
-        case WorkflowOutcome() | WorkflowChanged() | NodeChanged():
+        case WorkflowChanged() | NodeChanged():
             return ()
-
-
-def _begins(adapter: CeleryAdapter, told: WorkflowChanged) -> bool:
-    """Tell whether a change of the whole is a beginning, and not a pause, its end, or the end of the workflow."""
-    if told.position == 1:
-        return True
-    if told.state is not WorkflowState.RUNNING or told.is_paused or told.round == 1:
-        return False
-    entry = adapter.journal.read(told.workflow, after=told.position - 1)[0]
-    return isinstance(entry.observation, Begin | RerunRequested)

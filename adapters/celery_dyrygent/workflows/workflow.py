@@ -1,24 +1,23 @@
 """`Workflow`: the builder of Celery users, with the methods and attributes that celery-dyrygent's has.
 
-What is new beside the predecessor is the core's. What the predecessor's own processor task did is refused here, with
-what to do instead; how far a workflow is comes from its journal once it runs.
+What is new beside the predecessor is the core's. How far a workflow is comes from its journal once it runs.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any, ClassVar, Final, NoReturn, Self
+from typing import Any, ClassVar, Final, Self
 
 from attrs import evolve
 from celery import Celery
 from kombu.utils.uuid import uuid
 
 from celery_dyrygent.adapter import PROCESSOR_OPTIONS, adapter_of, name_processor, processor_name
-from celery_dyrygent.celery.inspect import ResultState, get_task_state
 from celery_dyrygent.eager_results import EagerWorkflowResult
 from celery_dyrygent.registered import register, registered_app
 from celery_dyrygent.results import WorkflowResult
@@ -27,6 +26,7 @@ from celery_dyrygent.workflows.canvases import CeleryWorkflowMixin
 from celery_dyrygent.workflows.exceptions import WorkflowAlreadyRunningException, WorkflowException
 from celery_dyrygent.workflows.node import WorkflowNode
 from celery_dyrygent.workflows.payloads import Payloads
+from celery_dyrygent.workflows.processor_steps import ProcessorSteps
 from celery_dyrygent.workflows.progress import dependencies_of, finished_in, runnable, running_in, simulated
 from celery_dyrygent.workflows.signals import WorkflowSignalMixin
 from celery_dyrygent.workflows.skipping import check_skipped
@@ -40,7 +40,7 @@ from celery_dyrygent.workflows.written import (
     write_calls,
     write_definition,
 )
-from dyrygent_core import Call, Definition, Mode, State, UsageError
+from dyrygent_core import Call, Definition, Graph, Mode, State, UsageError
 from dyrygent_core.errors import UnknownNodeError, quoted
 from dyrygent_core.ports import Due
 from dyrygent_runtime import OnConflict, Run, sweep_workflow
@@ -60,7 +60,7 @@ SKIPPED: Final = "skipped"
 """The annotation that holds the nodes that were taken for done."""
 
 
-class Workflow(WorkflowSignalMixin, CeleryWorkflowMixin):
+class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
     """Collects nodes: canvases, single signatures, and calls as the core has them, in any mixture.
 
     The workflow's own result is the canvas's, if one canvas is all there is: a chain's is its last task's, a chord's
@@ -74,6 +74,8 @@ class Workflow(WorkflowSignalMixin, CeleryWorkflowMixin):
 
     workflow_processor_task: ClassVar[Any] = None
     """The task that was registered last in this process."""
+    straight_serializables: ClassVar[Mapping[str, Any]] = KEYS
+    """The keys of `to_dict` beside `nodes` and `stats`."""
 
     def __init__(
         self,
@@ -146,6 +148,11 @@ class Workflow(WorkflowSignalMixin, CeleryWorkflowMixin):
         ticks = 0 if self._run is None else len(self._run.history())
         return {"last_apply_async_tick": 0, "ticks": ticks, "consecutive_celery_error_ticks": 0}
 
+    @property
+    def logger(self) -> logging.Logger:
+        """The one logger of this library."""
+        return logging.getLogger("dyrygent")
+
     def is_success(self) -> bool:
         """Tell whether all of it has succeeded."""
         if self._run is not None:
@@ -206,7 +213,8 @@ class Workflow(WorkflowSignalMixin, CeleryWorkflowMixin):
     def set_max_processing_time(self, seconds: float | None) -> None:
         """Say how many seconds it may take, as `deadline` does; raises `UsageError` for less than a millisecond."""
         self._check_open()
-        self._settings = evolve(self._settings, deadline_ms=None if seconds is None else int(seconds * 1_000))
+        old, deadline_ms = self._settings, None if seconds is None else int(seconds * 1_000)
+        self._settings = Graph((), max_in_flight=old.max_in_flight, mode=old.mode, deadline_ms=deadline_ms)
 
     def evaluate_processing_limit(self) -> None:
         """Set `processing_limit_ts`, in seconds since the epoch, as if it were started now."""
@@ -399,37 +407,6 @@ class Workflow(WorkflowSignalMixin, CeleryWorkflowMixin):
         sweep_workflow(conductor, Due(run.key, conductor.journal.mark(run.key, [])))
         return not run.workflow_state.is_final
 
-    def get_tasks_state(self, task_ids: Iterable[str]) -> dict[str, ResultState]:
-        """Ask the result backend what has become of tasks."""
-        return {task_id: get_task_state(task_id) for task_id in task_ids}
-
-    def are_scheduled(self, nodes_to_run: Iterable[WorkflowNode]) -> dict[str, str]:
-        """Return those of the nodes of which the result backend knows something, with Celery's name for their state."""
-        found = self.get_tasks_state(node.id for node in nodes_to_run)
-        return {task_id: it.task_state for task_id, it in found.items() if it.was_published()}
-
-    def schedule_node_exec(self, node: WorkflowNode) -> NoReturn:
-        """Refuse: what runs is decided by the graph and the journal."""
-        _refuse("schedule_node_exec", f"add {quoted(node.id)} with the dependencies that it has, or use run.rerun")
-
-    def reschedule_node_exec(self, node: WorkflowNode) -> NoReturn:
-        """Refuse: what is lost is sent again by itself."""
-        _refuse(
-            "reschedule_node_exec", f"what becomes of {quoted(node.id)} is seen to; use run.rerun after its failure"
-        )
-
-    def set_state(self, state: str) -> NoReturn:
-        """Refuse: the state follows from the journal."""
-        _refuse("set_state", f"a workflow comes to {state} by what its nodes do, or by run.cancel")
-
-    def update_pending(self) -> NoReturn:
-        """Refuse: workers report what ends."""
-        _refuse("update_pending", "tick() looks into the result backend at once")
-
-    def check_consecutive_fails(self) -> NoReturn:
-        """Refuse: failures of old releases of Celery that were none are not worked around any more."""
-        _refuse("check_consecutive_fails", "a failure is final at once")
-
 
 _PLAIN: Final = (
     "tasks_options",
@@ -447,8 +424,3 @@ def _app() -> Celery:
     if app is None:
         raise UsageError(_UNREGISTERED)
     return app
-
-
-def _refuse(what: str, instead: str) -> NoReturn:
-    message = f"{what} was a step of celery-dyrygent's processor, which is not there any more; {instead}"
-    raise UsageError(message)
