@@ -16,7 +16,7 @@ from attrs import define, field
 from celery import Celery
 from redis import Redis
 
-from celery_dyrygent import CeleryAdapter, tasks
+from celery_dyrygent import CeleryAdapter, registered
 
 _LIMIT_S = 30.0
 _ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ class Workers:
 @pytest.fixture(autouse=True)
 def _tests_app_is_registered_last() -> None:
     """Let `apply_async` use the tests' app, whatever apps of their own other tests have registered."""
-    tasks._REGISTERED.sort(key=lambda app: app.main == "tests")
+    registered._REGISTERED.sort(key=lambda app: app.main == "tests")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from attrs import frozen
 from celery import signature
 
 from celery_dyrygent.workflows import Workflow as CeleryWorkflow
+from celery_dyrygent.workflows import WorkflowNode
 from dyrygent_core import Begin, Call, State, Succeeded, Workflow, advance
 from dyrygent_core.refs import NO_VALUE, resolve
 
@@ -99,3 +100,11 @@ def edges(workflow: Workflow) -> dict[str, tuple[str, ...]]:
 def named(name: str, task_id: str, *args: Any) -> Any:
     """Make a signature under a task id."""
     return s(name, *args).set(task_id=task_id)
+
+
+def diamond() -> tuple[CeleryWorkflow, list[WorkflowNode]]:
+    """Give a before b and c before d."""
+    workflow = CeleryWorkflow()
+    a = workflow.add_signature(named("pack", "a"))
+    b, c = workflow.add_signature(named("pack", "b"), [a]), workflow.add_signature(named("pack", "c"), [a])
+    return workflow, [a, b, c, workflow.add_signature(named("pack", "d"), [b, c])]

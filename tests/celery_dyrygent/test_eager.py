@@ -16,7 +16,7 @@ from celery.exceptions import Ignore, MaxRetriesExceededError, NotRegistered, Re
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from celery_dyrygent import CeleryAdapter, Workflow, register_workflow_processor
-from celery_dyrygent import tasks as celery_dyrygent_tasks
+from celery_dyrygent import registered
 from celery_dyrygent.adapter import adapter_of
 from dyrygent_core import (
     Failed,
@@ -95,7 +95,7 @@ def pauses(self: CeleryTask, workflow_id: str) -> None:
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     """An eager app, whose broker and result backend do not answer."""
-    monkeypatch.setattr(celery_dyrygent_tasks, "_REGISTERED", [])
+    monkeypatch.setattr(registered, "_REGISTERED", [])
     app = Celery("eager", broker=NOBODY, backend=NOBODY, set_as_current=False)
     app.conf.task_always_eager = True
     register_workflow_processor(app)

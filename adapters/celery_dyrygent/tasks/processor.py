@@ -45,8 +45,9 @@ def register_workflow_processor(app: Celery, **task_options: Any) -> Any:
     """Make an app run workflows: registers the task `workflow-processor`, the handlers and the worker's sweeper.
 
     Call it where the app is made, so that every process that has the app, the pool's too, has it registered.
-    `task_options` are options of that task, such as `queue`, or another `name`; that it is bound and stores no result
-    stays. Registering reads no configuration and never fails; calling it twice is calling it once. Returns the task.
+    `task_options` are options of that task, such as `priority`, or another `name`; that it is bound and its result not
+    ignored stays. Registering reads no configuration and never fails; calling it twice is calling it once. Returns
+    the task.
     """
     connect()
     connect_logs()

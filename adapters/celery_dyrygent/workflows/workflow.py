@@ -297,7 +297,9 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
             run = adapter.start(self.with_tasks_options(), id=wanted, on_conflict=on_conflict, tags=tags)
             self._id, self._run = run.id, run
             self.evaluate_processing_limit()
-        return WorkflowResult(self.run.id, app=app) if adapter.inline is None else EagerWorkflowResult(self.run, adapter)
+        return (
+            WorkflowResult(self.run.id, app=app) if adapter.inline is None else EagerWorkflowResult(self.run, adapter)
+        )
 
     def with_tasks_options(self) -> Workflow:
         """Return the workflow as it is started: with its options for every task, where a signature has none itself."""
