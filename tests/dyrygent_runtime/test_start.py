@@ -157,6 +157,39 @@ def test_another_journal_is_used_as_the_adapters_own() -> None:
     assert run._conductor.settings is store.settings
 
 
+# Something to do before
+
+
+def test_a_start_is_prepared_before_anything_is_sent() -> None:
+    """`prepare` sees the workflow in the journal, whether this start wrote it or an earlier one."""
+    store = Store(lambda: MemoryJournal("tests"))
+    seen: list[tuple[bool, int]] = []
+
+    def prepare(created: Created) -> None:
+        assert store.engine.conductor.journal.definition("w").key == created.key
+        seen.append((created.is_new, len(store.engine.sent)))
+
+    for _ in range(2):
+        start(store.engine, of_calls("a"), id="w", prepare=prepare)
+
+    assert seen == [(True, 0), (False, 1)]
+
+
+def test_what_cannot_be_prepared_is_left_to_the_sweep(world: World) -> None:
+    """The error comes out, nothing is sent, and after the grace time the workflow goes on all the same."""
+
+    def prepare(created: Created) -> None:
+        raise OSError(created.key.id)
+
+    with pytest.raises(OSError, match=r"^w$"):
+        start(world.engine, of_calls("a"), id="w", prepare=prepare)
+
+    assert world.engine.sent == []
+    world.clock.advance(world.settings.grace_ms + world.settings.sweep_interval_ms)
+    world.sweep()
+    assert [it.attempt.node for it in world.engine.sent] == ["a"]
+
+
 # A store that is away
 
 
