@@ -15,8 +15,7 @@ from celery import Task as CeleryTask
 from celery.exceptions import Ignore, MaxRetriesExceededError, NotRegistered, Reject
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from celery_dyrygent import CeleryAdapter, Workflow, register_workflow_processor
-from celery_dyrygent import registered
+from celery_dyrygent import CeleryAdapter, Workflow, register_workflow_processor, registered
 from celery_dyrygent.adapter import adapter_of
 from dyrygent_core import (
     Failed,
