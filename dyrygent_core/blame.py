@@ -63,6 +63,7 @@ _ASKS: Final[Mapping[Row, str]] = {
     Condition.FAILED: "it runs only if {} fails",
     Condition.SKIPPED: "it runs only if {} is skipped",
     Condition.DONE: "it waits for {} to end",
+    Condition.IF_SUCCEEDED: "it runs only if {} succeeds",
     Trigger.ONE_SUCCESS: "it needs one success, and {} was the last hope",
     Trigger.ONE_FAILED: "it runs only if one dependency fails",
     Trigger.NONE_FAILED_MIN_ONE_SUCCESS: "it needs {} not to fail",

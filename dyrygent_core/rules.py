@@ -68,6 +68,7 @@ class Condition(_Member):
     FAILED = "failed"
     SKIPPED = "skipped"
     DONE = "done"
+    IF_SUCCEEDED = "if_succeeded"
 
 
 class Trigger(_Member):
@@ -104,12 +105,17 @@ AND_RULES: Final[Mapping[Trigger, Condition]] = {
 OUTCOME_COLUMNS: Final = ("SUCCEEDED", "FAILED", "allowed FAILED", "UPSTREAM_FAILED", "CANCELLED", "SKIPPED")
 
 ROWS: Final[tuple[Row, ...]] = (
-    *Condition,
+    Condition.SUCCEEDED,
+    Condition.NOT_FAILED,
+    Condition.FAILED,
+    Condition.SKIPPED,
+    Condition.DONE,
     Trigger.ONE_SUCCESS,
     Trigger.ONE_FAILED,
     Trigger.NONE_FAILED_MIN_ONE_SUCCESS,
+    Condition.IF_SUCCEEDED,
 )
-"""Every row, in the order of the numbers that stand for them in a graph."""
+"""Every row, in the order of the numbers that stand for them in a graph, and in its fingerprint: a new one is last."""
 TRIGGERS: Final = tuple(Trigger)
 
 _H, _T, _U, _R = Effect.HOLD, Effect.TAINT, Effect.UPSTREAM_FAILED, Effect.RUN
@@ -122,6 +128,7 @@ EDGE_EFFECTS: Final[Mapping[Row, tuple[Effect, ...]]] = {
     Condition.FAILED:                    (_T,      _H,    _H,     _H,             _U,       _T),
     Condition.SKIPPED:                   (_T,      _T,    _T,     _T,             _U,       _H),
     Condition.DONE:                      (_H,      _H,    _H,     _H,             _H,       _H),
+    Condition.IF_SUCCEEDED:              (_H,      _T,    _T,     _T,             _U,       _T),
     Trigger.ONE_SUCCESS:                 (_R,      _T,    _R,     _T,             _T,       _H),
     Trigger.ONE_FAILED:                  (_H,      _R,    _R,     _R,             _R,       _H),
     Trigger.NONE_FAILED_MIN_ONE_SUCCESS: (_T,      _U,    _T,     _U,             _U,       _H),

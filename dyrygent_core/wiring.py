@@ -57,6 +57,11 @@ class NodeHandle(HasResult):
         return Edge(self.id, Condition.SKIPPED)
 
     @property
+    def if_succeeded(self) -> Edge:
+        """For `after=`: only if the node succeeded; else this one is skipped, and nothing has failed because of it."""
+        return Edge(self.id, Condition.IF_SUCCEEDED)
+
+    @property
     def not_failed(self) -> Edge:
         """For `after=`: unless the node failed."""
         return Edge(self.id, Condition.NOT_FAILED)
@@ -225,6 +230,8 @@ def _why_perhaps_missing(node: Node, edge: Edge, dependency: Node | None) -> str
     if node.trigger not in AND_RULES:
         return f"the rule {node.trigger.value!r} runs without some dependencies"
     condition = node.row(edge)
+    if condition is Condition.IF_SUCCEEDED:
+        return None
     if condition is not Condition.SUCCEEDED:
         return f"the edge asks for {condition.value!r} only"
     if dependency is not None and dependency.allow_failure:

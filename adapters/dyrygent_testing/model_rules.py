@@ -81,7 +81,7 @@ def _spoils(each: _Dependency) -> bool:
     match each.wants:
         case Condition.SUCCEEDED | Condition.NOT_FAILED:
             return each.is_bad
-        case Condition.FAILED | Condition.SKIPPED:
+        case Condition.FAILED | Condition.SKIPPED | Condition.IF_SUCCEEDED:
             return each.status is Status.CANCELLED
         case _:
             return False
@@ -91,6 +91,8 @@ def _holds(each: _Dependency) -> bool:
     match each.wants:
         case Condition.SUCCEEDED:
             return each.is_good
+        case Condition.IF_SUCCEEDED:
+            return each.status is Status.SUCCEEDED
         case Condition.NOT_FAILED:
             return each.is_good or each.status is Status.SKIPPED
         case Condition.FAILED:

@@ -85,7 +85,7 @@ def _some(handles: Sequence[NodeHandle]) -> st.SearchStrategy[list[NodeHandle]]:
 
 
 def _edges(handle: NodeHandle) -> st.SearchStrategy[NodeHandle | Edge]:
-    return st.sampled_from([handle, handle.done, handle.failed, handle.skipped, handle.not_failed])
+    return st.sampled_from([handle, handle.done, handle.failed, handle.skipped, handle.not_failed, handle.if_succeeded])
 
 
 @st.composite

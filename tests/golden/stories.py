@@ -9,7 +9,6 @@ from dyrygent_core import (
     Attempt,
     Begin,
     CancelRequested,
-    Condition,
     DeadlinePassed,
     Each,
     Edge,
@@ -45,11 +44,13 @@ def a(node: str, index: int = 0, number: int = 1) -> Attempt:
     return Attempt(node, index, number)
 
 
+CONDITIONS: Final = ("succeeded", "not_failed", "failed", "skipped", "done")
+"""Those that there were when the file was written."""
 RULES: Final = Graph(
     [
         *(Node(name, allow_failure=name == "allowed") for name in ("good", "bad", "skipped", "allowed")),
         *(Node(f"by {trigger.value}", ["good", "bad", "skipped"], trigger=trigger) for trigger in Trigger),
-        *(Node(f"if {condition.value}", [Edge("bad", condition)]) for condition in Condition),
+        *(Node(f"if {condition}", [Edge("bad", condition)]) for condition in CONDITIONS),
         Node("anyway", ["allowed"]),
         Node("naïve “id” \n\t</script>", [Edge("skipped", "skipped"), "good"]),
     ]
