@@ -18,6 +18,7 @@ from celery import Celery
 from celery_dyrygent.backend import look_up, store_outcome
 from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
 from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journal, is_eager
+from celery_dyrygent.errbacks import with_failures
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.values import KombuValues
@@ -146,6 +147,7 @@ class CeleryAdapter:
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Publish task messages (A1)."""
+        batch = with_failures(self.app, self.conductor, batch)
         return publish(self.app, batch) if self.inline is None else self.inline.take(batch)
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:

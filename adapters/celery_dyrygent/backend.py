@@ -21,7 +21,7 @@ from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of, failure_told
 from dyrygent_runtime.reports import returned, told
 
-__all__ = ["as_result", "has_backend", "look_up", "store_outcome"]
+__all__ = ["as_result", "exception_told", "has_backend", "look_up", "store_failure", "store_outcome"]
 
 _CLOCK_TOLERANCE_MS: Final = 60_000
 """A result may look this much older than its attempt: workers and the journal's store have clocks of their own."""
@@ -107,7 +107,16 @@ def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
             return
         _store(app, outcome.key.id, *as_result(outcome))
         for task_id, failure in outcome.untold:
-            _store(app, task_id, _told(failure), states.FAILURE)
+            _store(app, task_id, exception_told(failure), states.FAILURE)
+    except Exception as problem:  # as above
+        message = f"the result backend cannot be written: {type(problem).__name__}: {problem}"
+        raise AdapterUnavailableError(message) from problem
+
+
+def store_failure(app: Celery, task_id: str, failure: Failure) -> None:
+    """Store a failure under a task's id; raises `AdapterUnavailableError` if the backend cannot be reached."""
+    try:
+        _store(app, task_id, exception_told(failure), states.FAILURE)
     except Exception as problem:  # as above
         message = f"the result backend cannot be written: {type(problem).__name__}: {problem}"
         raise AdapterUnavailableError(message) from problem
@@ -121,7 +130,7 @@ def as_result(outcome: WorkflowOutcome) -> tuple[Any, str]:
         case WorkflowState.CANCELLED:
             return _exception("TaskRevokedError", "celery.exceptions", ("cancelled",)), states.REVOKED
         case _ if outcome.failure is not None:
-            return _told(outcome.failure), states.FAILURE
+            return exception_told(outcome.failure), states.FAILURE
         case _:
             text = f"workflow {outcome.key.id!r} ended in {outcome.state.name}"
             return _exception("WorkflowFailedError", "dyrygent_core.errors", (text,)), states.FAILURE
@@ -131,7 +140,8 @@ def _store(app: Celery, task_id: str, result: Any, state: str) -> None:
     app.backend.store_result(task_id, result, state)
 
 
-def _told(failure: Failure) -> dict[str, Any]:
+def exception_told(failure: Failure) -> dict[str, Any]:
+    """Tell a failure as Celery's backends tell an exception."""
     return _exception(failure.type, failure.module, failure.args if failure.args is not None else (failure.message,))
 
 

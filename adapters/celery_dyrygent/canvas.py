@@ -10,6 +10,17 @@ group              the list of its members' values  all members; one list. A gro
 chord              its body's value                 as for the body, which waits for the header and gets its list
 chunks             as the group of its starmaps     as for that group
 
+Callbacks become nodes beside the canvas, after the task that they are linked to: `link` if it succeeds, `link_error` if
+it fails. Whatever becomes of them, the canvas's own state and value are the same: their failures are allowed, and what
+is behind them in a callback is skipped then (`Condition.IF_SUCCEEDED`). What an error callback gets: `errbacks`.
+
+part               its link is that of              its link_error is that of
+chain              its last step                    each of its steps
+group              its first member, immutable      each of its members
+chord              its body                         its body, which answers for the header as well; where
+                                                    `task_allow_error_cb_on_chord_header` is set and the chord is a part
+                                                    of a chain, immutable of each member of the header too
+
 A chain's step that is a group of one unrolls, and a chain skips its empty steps. An immutable signature gets
 nothing. Canvases are nested as deeply as their makers like, so nothing here calls itself: each container is a
 generator that yields its parts and is sent what became of them, and one loop runs them all (`_Walk.run`).
@@ -21,9 +32,11 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
+from celery import Celery
 from celery.canvas import Signature
 from kombu.utils.uuid import uuid
 
+from celery_dyrygent.callbacks import Callbacks
 from celery_dyrygent.signatures import (
     Given,
     Kind,
@@ -32,11 +45,12 @@ from celery_dyrygent.signatures import (
     call_of,
     chunks_of,
     header_of,
+    immutable,
     kind_of,
     task_id_of,
     tasks_of,
 )
-from dyrygent_core import Call, DuplicateNodeError, Edge, LimitError, ResultRef, UsageError
+from dyrygent_core import Call, Condition, DuplicateNodeError, Edge, LimitError, ResultRef, UsageError
 from dyrygent_core.calls import Template
 from dyrygent_core.checks import check_id
 from dyrygent_core.errors import quoted
@@ -62,6 +76,10 @@ class Planned:
     """Whether its id was made up here."""
     unfrozen: Signature | None
     """The user's own signature, if it is to be given this id."""
+    is_aside: bool = False
+    """Whether it is of a callback, so that it does not count in the workflow's state and result."""
+    is_errback: bool = False
+    """Whether it waits for a failure."""
 
 
 @frozen
@@ -80,15 +98,16 @@ def plan_canvas(
     args: Iterable[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     pass_results: bool = True,
+    app: Celery | None = None,
 ) -> PlannedCanvas:
     """Plan the nodes of a canvas. O(signatures + edges).
 
-    Raises `UsageError` for what is no canvas, contains itself, or has callbacks; `DuplicateNodeError` for a task id
-    that is set on two signatures; `LimitError` for more signatures than a graph may have nodes.
+    `app`: knows the tasks that error callbacks are, and whether headers get those of their chords.
+    Raises `UsageError` for what is no canvas or contains itself; `DuplicateNodeError` for a task id that is set on two
+    signatures; `LimitError` for more signatures than a graph may have nodes.
     """
-    walk = _Walk(pass_results=pass_results)
-    given = Given(args=tuple(args), kwargs=dict(kwargs or {}), after=tuple(after))
-    done = walk.run(walk.part(canvas, given))
+    walk = _Walk(pass_results=pass_results, app=app)
+    done = walk.plan(canvas, Given(args=tuple(args), kwargs=dict(kwargs or {}), after=tuple(after)))
     value = None if done is _NOTHING else done.value
     if kind_of(canvas) is Kind.GROUP and isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], tuple):
         value = value[0]  # Celery's special case: a group of only a chain that ends in a group is that last group
@@ -96,17 +115,20 @@ def plan_canvas(
     return PlannedCanvas(tuple(walk.nodes), value)
 
 
-def plan_task(signature: object, after: Sequence[Edge] = ()) -> Planned:
-    """Plan the node of one task, with its own arguments only; raises `UsageError` for anything else."""
+def plan_task(signature: object, after: Sequence[Edge] = (), app: Celery | None = None) -> tuple[Planned, ...]:
+    """Plan the node of one task, with its own arguments only, and those of its callbacks after it.
+
+    Raises `UsageError` for anything but a task.
+    """
     kind = kind_of(signature)
     if kind is not Kind.TASK:
         message = f"one task's signature belongs here, not a {kind.name.lower()}; add that with add_celery_canvas(…)"
         raise UsageError(message)
-    walk = _Walk(pass_results=False)
-    walk.run(walk.part(signature, Given(after=tuple(after))))
-    (node,) = walk.nodes
+    walk = _Walk(pass_results=False, app=app)
+    walk.plan(signature, Given(after=tuple(after)))
+    node, *callbacks = walk.nodes
     call = evolve(node.call, options={key: value for key, value in node.call.options.items() if key != "root_id"})
-    return evolve(node, call=call)
+    return evolve(node, call=call), *callbacks
 
 
 def leaves(value: Value | None) -> tuple[str, ...]:
@@ -139,10 +161,14 @@ def _check_depth(value: Value | None) -> None:
 
 @frozen(eq=False)
 class _Done:
-    """What became of a part; `made`: it has nodes."""
+    """What became of a part; `made`: it has nodes.
+
+    `armed`: of one whose value is a list, what comes before it, where `Given.armed` of the next begins.
+    """
 
     value: Value
     made: bool
+    armed: tuple[Edge, ...] | None = None
 
 
 _NOTHING: Final = _Done((), made=False)
@@ -155,11 +181,13 @@ _Steps: TypeAlias = "Generator[_Steps | _Done, Any, _Done]"
 
 
 class _Walk:
-    """One pass over one canvas."""
+    """One pass over one canvas, and then over the callbacks that it met."""
 
-    def __init__(self, *, pass_results: bool) -> None:
+    def __init__(self, *, pass_results: bool, app: Celery | None) -> None:
         self.nodes: list[Planned] = []
         self._pass_results = pass_results
+        self._app = app
+        self._callbacks = Callbacks(app)
         self._ids: set[str] = set()
         self._root: dict[str, str] = {}
         self._placed: dict[int, Part] = {}
@@ -168,7 +196,15 @@ class _Walk:
         self._headers: dict[int, tuple[Part, Part]] = {}
         self._parts = 0
 
-    def run(self, first: _Steps | _Done) -> _Done:
+    def plan(self, canvas: Any, given: Given) -> _Done:
+        """Plan a canvas and its callbacks; return what became of the canvas."""
+        done = self._run(self.part(canvas, given))
+        self._pass_results = True  # a callback is Celery's own affair, whatever the canvas passes
+        while (callback := self._callbacks.next()) is not None:
+            self._run(self.part(callback.part, callback.given))
+        return done
+
+    def _run(self, first: _Steps | _Done) -> _Done:
         """Run a part to its end. What waits for its parts waits on this list, not on Python's stack."""
         stack: list[_Steps] = []
         got = first
@@ -198,16 +234,23 @@ class _Walk:
 
     def _chain(self, chain: Part, given: Given) -> _Steps:
         self._enter(chain)
-        now = given.inside(chain)
-        task_id = now.task_id
-        now = evolve(now, task_id=None)
+        now = whole = given.inside(chain)
         steps = self._tasks_of(chain)
         last = self._last_filled(steps)
         became = _NOTHING
         for at, step in enumerate(steps):
             if became.made:
                 now = self._following(became)
-            done: _Done = yield self._step(step, evolve(now, task_id=task_id) if at == last else now)
+            is_last = at == last
+            done: _Done = yield self._step(
+                step,
+                evolve(
+                    now,
+                    task_id=whole.task_id if is_last else None,
+                    links=whole.links if is_last else (),
+                    errbacks=whole.errbacks,
+                ),
+            )
             if done.made or (not became.made and done is not _NOTHING):
                 became = done
         self._leave(chain)
@@ -235,34 +278,42 @@ class _Walk:
             if done is not _NOTHING:
                 values.append(done.value)
                 made = made or done.made
-        return _Done(tuple(values), made) if values else _EMPTY
+        armed = given.after if given.armed is None else given.armed
+        return _Done(tuple(values), made, armed) if values else _EMPTY
 
     def _members(self, group: Part, given: Given) -> Iterator[tuple[Any, Given]]:
         """Give a group's members in order, those of groups in it in their place."""
-        self._enter(group)
-        stack = [(group, iter(self._tasks_of(group)), given.inside(group))]
+        stack = [self._opened(group, given)]
         while stack:
             group, members, now = stack[-1]
             for member in members:
-                if kind_of(member) not in (Kind.GROUP, Kind.CHUNKS):
-                    yield member, now
-                    continue
-                self._enter(member)
-                stack.append((member, iter(self._tasks_of(member)), now.inside(member)))
-                break
+                stack[-1] = (group, members, evolve(now, links=()))  # they are of the first member
+                if kind_of(member) in (Kind.GROUP, Kind.CHUNKS):
+                    stack.append(self._opened(member, now))
+                    break
+                yield member, now
+                now = stack[-1][-1]
             else:
                 self._leave(group)
                 stack.pop()
 
+    def _opened(self, group: Part, given: Given) -> tuple[Part, Iterator[Any], Given]:
+        self._enter(group)
+        now = given.inside(group)
+        return group, iter(self._tasks_of(group)), evolve(now, links=tuple(map(immutable, now.links)))
+
     def _chord(self, chord: Part, given: Given) -> _Steps:
         self._enter(chord)
         now = given.inside(chord)
-        header: _Done = yield self._group(self._header_of(chord), now)
         body = body_of(chord)
+        links = () if body is not None else now.links
+        errbacks = self._errbacks_of_header(given) if body is not None else now.errbacks
+        header: _Done = yield self._group(self._header_of(chord), evolve(now, links=links, errbacks=errbacks))
         became = header
         if body is not None:
             before = self._following(header) if header.made else self._after_nothing(now)
             before = evolve(before, options=now.options_of_body(), task_id=now.task_id)
+            before = evolve(before, links=now.links, errbacks=now.errbacks)
             done: _Done = yield self.part(body, before)
             became = done if done.made else header
         self._leave(chord)
@@ -271,24 +322,35 @@ class _Walk:
     def _following(self, done: _Done) -> Given:
         """Return what comes after a part gets from it."""
         last = leaves(done.value)
-        after = tuple(map(Edge, last))  # made once, however many wait for them
-        return Given(args=(done.value,) if self._pass_results else (), after=after, parent=last[0])
+        condition = None if self._callbacks.now is None else Condition.IF_SUCCEEDED
+        after = tuple(Edge(node, condition) for node in last)  # made once, however many wait for them
+        args = (done.value,) if self._pass_results else ()
+        return Given(args=args, after=after, parent=last[0], armed=done.armed)
+
+    def _errbacks_of_header(self, given: Given) -> tuple[Part, ...]:
+        is_wanted = self._app is not None and self._app.conf.task_allow_error_cb_on_chord_header
+        return tuple(map(immutable, given.errbacks)) if is_wanted else ()
 
     def _after_nothing(self, given: Given) -> Given:
         """Return what the body of a chord without a header gets: an empty list, and whatever the header waits for."""
-        return Given(args=((),) if self._pass_results else (), after=given.after, parent=given.parent)
+        args = ((),) if self._pass_results else ()
+        return Given(args=args, after=given.after, parent=given.parent, armed=given.armed)
 
     def _task(self, signature: Part, given: Given) -> _Done:
         node_id, is_generated = self._id(signature, given)
         root = self._root[given.parent] if given.parent is not None else node_id
         ids = {"root_id": root} if given.parent is None else {"root_id": root, "parent_id": given.parent}
         call = call_of(signature, given, ids)
-        is_unfrozen = isinstance(signature, Signature) and id(signature) not in self._placed
-        is_unfrozen = is_unfrozen and task_id_of(signature) is None
+        is_users = isinstance(signature, Signature) and self._callbacks.now is None  # a callback is often shared
+        is_unfrozen = is_users and id(signature) not in self._placed and task_id_of(signature) is None
         self._placed[id(signature)] = signature
         self._ids.add(node_id)
         self._root[node_id] = root
-        self.nodes.append(Planned(node_id, call, given.after, is_generated, signature if is_unfrozen else None))
+        unfrozen = signature if is_unfrozen else None
+        here = self._callbacks.now
+        is_errback = here is not None and here.is_errback
+        self.nodes.append(Planned(node_id, call, given.after, is_generated, unfrozen, here is not None, is_errback))
+        self._callbacks.add(signature, given, call, node_id)
         return _Done(ResultRef(node_id), made=True)
 
     def _id(self, signature: Part, given: Given) -> tuple[str, bool]:

@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import EncodeError, KombuError
 from kombu.exceptions import OperationalError as BrokerError
 
+from celery_dyrygent.errbacks import ERRBACK
 from celery_dyrygent.identity import HEADER, Identity
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Refusal
@@ -133,7 +134,13 @@ def _send(app: Celery, producer: Any, it: _Message) -> None:
 
 
 def _route_name(it: _Message) -> str:
-    """Give the name by which it is routed: a map's is that of the task it maps (celery/canvas.py, `_basemap`)."""
+    """Give the name by which it is routed.
+
+    A map's is that of the task it maps (celery/canvas.py, `_basemap`); an error callback's that of the failed task, in
+    whose worker Celery calls it.
+    """
+    if it.name == ERRBACK:
+        return str(it.args[1]["task"])
     inner = it.kwargs.get("task") if it.name in _MAPS else None
     return str(inner["task"]) if isinstance(inner, dict) else it.name
 

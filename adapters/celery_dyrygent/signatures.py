@@ -16,12 +16,27 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, field, frozen
 from celery.canvas import Signature
 
-from dyrygent_core import Call, Edge, UsageError
+from dyrygent_core import Call, Condition, Edge, UsageError
 from dyrygent_core.calls import Template
 from dyrygent_core.errors import quoted
 from dyrygent_core.refs import detach
 
-__all__ = ["Given", "Kind", "Part", "body_of", "call_of", "chunks_of", "header_of", "kind_of", "task_id_of", "tasks_of"]
+__all__ = [
+    "Given",
+    "Kind",
+    "Part",
+    "body_of",
+    "call_of",
+    "chunks_of",
+    "errbacks_of",
+    "header_of",
+    "immutable",
+    "inputs_of",
+    "kind_of",
+    "links_of",
+    "task_id_of",
+    "tasks_of",
+]
 
 Part: TypeAlias = Mapping[str, Any]
 """A signature, or a dict with the same keys."""
@@ -90,11 +105,23 @@ class Given:
     """Options of the containers around it, which win over its own, as in Celery."""
     task_id: str | None = None
     """An id that was set on a container: that of its last task."""
+    links: tuple[Part, ...] = ()
+    """Success callbacks of the containers that it ends."""
+    errbacks: tuple[Part, ...] = ()
+    """Error callbacks of the containers around it."""
+    armed: tuple[Edge, ...] | None = None
+    """What has to go well for its own failure to be its own, if that is not all that it waits for: the body of a
+    chord answers for its header too."""
+
+    @property
+    def before(self) -> tuple[Edge, ...]:
+        """The edges of whoever waits for its failure, beside that to itself: what fails earlier is none of its own."""
+        edges = self.after if self.armed is None else self.armed
+        return tuple(Edge(it.node, _MILD.get(it.condition, it.condition)) for it in edges)
 
     def inside(self, container: Part) -> Given:
         """Return what a chain, group or chord hands on to what leads it. An immutable one hands on nothing given."""
         own = _options(container)
-        _refuse_links(container, own)
         args = tuple(_args(container))
         kwargs = _partial_kwargs(container)
         if not container.get("immutable"):
@@ -107,11 +134,16 @@ class Given:
             kwargs=kwargs,
             options=_overridden(options, self.options),
             task_id=(self.task_id or own.get("task_id")) if named else None,
+            links=(*links_of(container), *self.links),
+            errbacks=(*errbacks_of(container), *self.errbacks),
         )
 
     def options_of_body(self) -> Mapping[str, Any]:
         """Return the options that a chord hands on to its body."""
         return {key: value for key, value in self.options.items() if key not in _OF_THE_HEADER}
+
+
+_MILD: Final = {None: Condition.IF_SUCCEEDED, Condition.SUCCEEDED: Condition.IF_SUCCEEDED}
 
 
 def kind_of(part: object) -> Kind:
@@ -204,24 +236,24 @@ def call_of(part: Part, given: Given, ids: Mapping[str, str]) -> Call:
     """Return the call of one task, with the arguments that it is given unless it is immutable.
 
     `ids` are options of its place in the canvas: `root_id` and `parent_id`. Nothing of the signature is shared.
-    Raises `UsageError` for callbacks, for a result among the options, and as `refs.detach` does.
+    Raises `UsageError` for a result among the options, and as `refs.detach` does.
     """
     own = _options(part)
-    _refuse_links(part, own)
     options, references = detach(_overridden(own, given.options))
     if references:
         message = f"an option of {_shown(part)} is the result of another node; results may stand in arguments only"
         raise UsageError(message)
-    return Call(part["task"], _inputs(part, given), {**options, **ids})
+    return Call(part["task"], Template.of(inputs_of(part, given)), {**options, **ids})
 
 
-def _inputs(part: Part, given: Given) -> Template:
+def inputs_of(part: Part, given: Given) -> dict[str, Any]:
+    """Return the arguments of one task as `{"args": […], "kwargs": {…}}`, with those it is given."""
     args, kwargs = _args(part), _kwargs(part)
     if part["task"] in _MAPS and "it" in kwargs:
         kwargs = {**kwargs, "it": list(kwargs["it"])}
     if not part.get("immutable"):
         args, kwargs = [*given.args, *args], {**kwargs, **given.kwargs}
-    return Template.of({"args": list(args), "kwargs": dict(kwargs)})
+    return {"args": list(args), "kwargs": dict(kwargs)}
 
 
 def _overridden(own: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,19 +265,36 @@ def _overridden(own: Mapping[str, Any], outer: Mapping[str, Any]) -> dict[str, A
     return options
 
 
-def _refuse_links(part: Part, options: Mapping[str, Any]) -> None:
-    if options.get("link"):
-        message = (
-            f"{_shown(part)} has a success callback (link), which a workflow does not import; add the callback as a "
-            f"node: workflow.add(callback, after=[node])"
-        )
-        raise UsageError(message)
-    if options.get("link_error"):
-        message = (
-            f"{_shown(part)} has an error callback (link_error), which a workflow does not import; add the callback "
-            f"as a node: workflow.add(errback, after=[node.failed])"
-        )
-        raise UsageError(message)
+# Callbacks
+
+
+def links_of(part: Part) -> list[Part]:
+    """Return the success callbacks of a part; raises `UsageError` for one that is no signature."""
+    return _callbacks(part, "link")
+
+
+def errbacks_of(part: Part) -> list[Part]:
+    """Return the error callbacks of a part; raises `UsageError` for one that is no signature."""
+    return _callbacks(part, "link_error")
+
+
+def _callbacks(part: Part, key: str) -> list[Part]:
+    found = _options(part).get(key)
+    if not found:
+        return []
+    callbacks = list(found) if isinstance(found, list | tuple) else [found]
+    for callback in callbacks:
+        try:
+            kind_of(callback)
+        except UsageError as problem:
+            message = f"{_shown(part)} has a callback ({key}) that is no signature: {problem}"
+            raise UsageError(message) from None
+    return callbacks
+
+
+def immutable(part: Part) -> Part:
+    """Return a copy of a signature that takes no arguments but its own."""
+    return {**part, "immutable": True}
 
 
 # Fields

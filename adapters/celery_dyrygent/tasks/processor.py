@@ -9,6 +9,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from celery_dyrygent.adapter import PROCESSOR, adapter_of, name_processor
+from celery_dyrygent.errbacks import ERRBACK, call_errback
 from celery_dyrygent.logs import connect_logs
 from celery_dyrygent.registered import register
 from celery_dyrygent.signals import connect
@@ -41,6 +42,13 @@ def workflow_processor(self: Any, workflow_dict: Mapping[str, Any] | str, *place
     raise Ignore(message)  # so that Celery stores nothing in its place
 
 
+def workflow_errback(
+    self: Any, errback: Mapping[str, Any], request: Mapping[str, Any], failure: Mapping[str, Any]
+) -> None:
+    """Call one error callback that takes the failed task's request, exception and traceback."""
+    call_errback(self, errback, request, failure)
+
+
 def register_workflow_processor(app: Celery, **task_options: Any) -> Any:
     """Make an app run workflows: registers the task `workflow-processor`, the handlers and the worker's sweeper.
 
@@ -56,6 +64,7 @@ def register_workflow_processor(app: Celery, **task_options: Any) -> Any:
     options: dict[str, Any] = {"name": PROCESSOR, "shared": False, **task_options, **_FIXED}
     name_processor(app, options["name"])
     task = app.task(**options)(workflow_processor)
+    app.task(name=ERRBACK, bind=True, ignore_result=True, shared=False)(workflow_errback)
     Workflow.workflow_processor_task = task  # not by the setter, which would make the task now
     return task
 

@@ -15,11 +15,13 @@ from celery.canvas import Signature
 
 import dyrygent_core
 from celery_dyrygent.canvas import Planned, plan_task
+from celery_dyrygent.registered import registered_app
 from celery_dyrygent.workflows.home import WorkflowHome
 from celery_dyrygent.workflows.node import Nodes, WorkflowNode
 from celery_dyrygent.workflows.skipping import calls_without, without_nodes, without_results
 from dyrygent_core import Call, Definition, DuplicateNodeError, Edge, Graph, Mode, NodeHandle, Role, UsageError
 from dyrygent_core.errors import quoted
+from dyrygent_core.wiring import edges_of
 from dyrygent_core.workflow import FinalizerPolicies
 
 __all__ = ["DEFAULT_DEADLINE", "Dependencies", "NodeBuilder", "edges_to"]
@@ -45,6 +47,8 @@ class NodeBuilder(dyrygent_core.Workflow):
         super().__init__(name, deadline=deadline, max_in_flight=max_in_flight, mode=mode)
         self._home = WorkflowHome(self._nodes, self._calls, self._check_open)
         self._skipped: frozenset[str] = frozenset()
+        self._asides: set[str] = set()
+        """The nodes of callbacks: they count neither in the state nor in the result."""
 
     @property
     def nodes(self) -> Mapping[str, WorkflowNode]:
@@ -57,10 +61,10 @@ class NodeBuilder(dyrygent_core.Workflow):
         Its id is the signature's task id, which the signature is given if it has none.
         Raises, and nothing is added or changed: as `add_celery_canvas`; `UsageError` for a chain, group or chord.
         """
-        planned = plan_task(signature, edges_to(dependencies))
-        self._add_all([planned])
-        self._home.keep(planned.id, signature)
-        return self._home.node(planned.id)
+        planned = plan_task(signature, edges_to(dependencies), registered_app())
+        self._add_all(planned)
+        self._home.keep(planned[0].id, signature)
+        return self._home.node(planned[0].id)
 
     def add(self, what: Call | Signature, *, id: str | None = None, **policies: Any) -> WorkflowNode:  # noqa: A002  # as in the core
         """Add a node that runs a call, or one task's signature, and return its handle; see the core's `add`.
@@ -71,10 +75,17 @@ class NodeBuilder(dyrygent_core.Workflow):
         """
         if isinstance(what, Call):
             return self._home.node(super().add(what, id=id, **policies).id)
-        planned = _planned(what)
+        planned, *callbacks = _planned(what, policies.get("after", ()))
         is_one_task = policies.get("each") is None
+        if callbacks and (id is not None or not is_one_task or "trigger" in policies):
+            message = (
+                f"the signature of {quoted(what['task'])} has callbacks, which go with a node that is named by its "
+                f"task id and waits for success; add them as nodes: workflow.add(callback, after=[node.if_succeeded]), "
+                f"or after=[node.failed]"
+            )
+            raise UsageError(message)
         if id is None and is_one_task:
-            self._add_all([planned], **policies)
+            self._add_all([planned, *callbacks], **policies)
             return self._home.node(planned.id)
         if planned.unfrozen is None:
             why = "it stands for many tasks" if not is_one_task else f"id={quoted(id or '')} is given"
@@ -120,7 +131,13 @@ class NodeBuilder(dyrygent_core.Workflow):
     ) -> WorkflowNode:
         if isinstance(what, Call):
             return self._home.node(super()._add_finalizer(role, what, given, policies).id)
-        planned = _planned(what)
+        planned, *callbacks = _planned(what)
+        if callbacks:
+            message = (
+                f"the signature of {quoted(what['task'])} has callbacks, but a node of the whole workflow is the last; "
+                f"do what they do in its task"
+            )
+            raise UsageError(message)
         if given is not None and planned.unfrozen is None:
             message = f"the signature has the task id {quoted(planned.id)}, and id={quoted(given)} is given; drop one"
             raise UsageError(message)
@@ -171,26 +188,38 @@ class NodeBuilder(dyrygent_core.Workflow):
         return twin
 
     def _add_all(self, planned: Sequence[Planned], **policies: Any) -> None:
-        """Add nodes and freeze their signatures, or raise and change nothing."""
+        """Add nodes and freeze their signatures, or raise and change nothing. `policies` are not those of callbacks."""
+        if self._settings.mode is Mode.FAIL_FAST and any(node.is_errback for node in planned):
+            message = (
+                "this canvas has an error callback (link_error), and mode='fail_fast' lets nothing start after a "
+                "failure; write workflow.on_error(errback), or leave the mode out"
+            )
+            raise UsageError(message)
         taken = next((node.id for node in planned if node.id in self), None)
         if taken is not None:
             raise DuplicateNodeError(taken)
         added: list[str] = []
         try:
             for node in planned:
-                after = policies.get("after", node.after)
-                super().add(node.call, id=node.id, **{**policies, "after": after})
+                if node.is_aside:
+                    super().add(node.call, id=node.id, after=node.after, allow_failure=True)
+                    self._asides.add(node.id)
+                else:
+                    after = policies.get("after", node.after)
+                    super().add(node.call, id=node.id, **{**policies, "after": after})
                 added.append(node.id)
         except Exception:
             for node_id in added:
                 del self._nodes[node_id], self._calls[node_id]  # in place: the home has these dicts too
+                self._asides.discard(node_id)
             raise
         for node in planned:
             self._freeze(node)
 
     def _freeze(self, node: Planned) -> None:
         """Let the first attempt of a node run under its own id, and give its signature that id."""
-        self._engine_named.add(node.id)
+        if not (node.is_aside and node.is_generated):  # whose id nobody can know
+            self._engine_named.add(node.id)
         if node.is_generated:
             self._generated.add(node.id)
         if node.unfrozen is not None:
@@ -198,9 +227,9 @@ class NodeBuilder(dyrygent_core.Workflow):
             node.unfrozen["options"] = {**(node.unfrozen["options"] or {}), "task_id": node.id}
 
 
-def _planned(what: object) -> Planned:
+def _planned(what: object, after: object = ()) -> tuple[Planned, ...]:
     if isinstance(what, Signature):
-        return plan_task(what)
+        return plan_task(what, edges_of(after), registered_app())
     message = f"a node runs a call or a task's signature, not a {quoted(type(what).__name__)}"
     raise UsageError(message)
 

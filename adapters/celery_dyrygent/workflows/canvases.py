@@ -58,11 +58,17 @@ class CeleryWorkflowMixin(NodeBuilder):
         is known afterwards; a signature's second place in the canvas has an id of its own. Nothing else of the canvas
         is changed. An empty canvas adds nothing and returns `dependencies`.
 
-        Raises, and nothing is added or changed: `UsageError` for what is no canvas, contains itself, or has link or
-        link_error callbacks; `DuplicateNodeError` for a task id that is taken; `LimitError`.
+        Its callbacks (link, link_error) become nodes beside it: the workflow ends when they have ended, but neither
+        its state nor its result is theirs.
+
+        Raises, and nothing is added or changed: `UsageError` for what is no canvas or contains itself, and for error
+        callbacks if the mode is `fail_fast`, since they could never run; `DuplicateNodeError` for a task id that is
+        taken; `LimitError`.
         """
         after = edges_to(dependencies)
-        planned = plan_canvas(canvas, after=after, args=args, kwargs=kwargs, pass_results=self._passes_results())
+        planned = plan_canvas(
+            canvas, after=after, args=args, kwargs=kwargs, pass_results=self._passes_results(), app=registered_app()
+        )
         self._add_all(planned.nodes)
         last = leaves(planned.value)
         self._canvases.append(_Canvas(planned.value, last))
@@ -95,9 +101,10 @@ class CeleryWorkflowMixin(NodeBuilder):
 
     def _ends(self) -> list[_Canvas]:
         """Return the canvases that end the workflow; none if another node does."""
-        awaited = {edge.node for node in self._nodes.values() for edge in node.depends_on}
+        counted = [node for node in self._nodes.values() if node.id not in self._asides]
+        awaited = {edge.node for node in counted for edge in node.depends_on}
         of_canvases = {node for canvas in self._canvases for node in canvas.last}
-        ordinary = (node.id for node in self._nodes.values() if node.role is Role.NODE)
+        ordinary = (node.id for node in counted if node.role is Role.NODE)
         if any(node not in awaited and node not in of_canvases for node in ordinary):
             return []
         return [it for it in self._canvases if not it.last or not awaited.issuperset(it.last)]

@@ -286,6 +286,13 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
         Raises, and nothing is started: `UsageError` if no app was registered, or for an id other than the frozen one,
         and as `dyrygent_runtime.start`.
         """
+        given = next((key for key in ("link", "link_error") if (options or {}).get(key)), None)
+        if given is not None:
+            message = (
+                f"{given!r} among the options would be of every single task; link it to the canvas before that is "
+                f"added (canvas.{given}(callback)), or write workflow.on_success(…) or workflow.on_error(…)"
+            )
+            raise UsageError(message)
         app = _app()
         adapter = adapter_of(app)
         if self._run is None:

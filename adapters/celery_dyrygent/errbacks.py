@@ -1,0 +1,178 @@
+"""Error callbacks (`link_error`): in which style each is called, and how it learns what has failed.
+
+Celery calls an error callback in one of two styles, decided by how many arguments its task takes:
+
+style       takes                                   Celery                      here
+old         the failed task's id, then its own      sends it as a task          a node that runs it
+new         request, exc, traceback, then its own   calls it in the failed      a node that runs `ERRBACK`, which calls
+                                                    task's worker               it; sent where the failed task was
+immutable   its own only                            by its style                a node that runs it
+canvas      as the old style, its first tasks       sends it                    the nodes of the canvas
+
+A name that is not registered where the canvas is imported is decided by the worker that runs `ERRBACK`.
+What has failed is known when the callback is sent, and filled in then (`with_failures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from attrs import evolve, frozen
+from celery import Celery, Task, states
+from celery.app.task import Context
+from celery.utils.functional import arity_greater
+
+from celery_dyrygent.backend import exception_told, has_backend, store_failure
+from celery_dyrygent.signatures import Kind, Part, kind_of
+from dyrygent_core import Failure, Status
+from dyrygent_core.calls import Template
+from dyrygent_core.ports import Dispatch
+from dyrygent_runtime import Conductor
+from dyrygent_runtime.fold import Folded, end_of
+from dyrygent_runtime.summary import cause_of
+
+__all__ = ["ERRBACK", "FailedTask", "call_errback", "told", "with_failures"]
+
+ERRBACK: Final = "workflow-errback"
+"""The name of our own task that calls error callbacks of the new style."""
+_OF_FAILED: Final = "dyrygent_failed"
+"""An option of an error callback's call, never sent: the node whose failure it is told."""
+_ROUTING: Final = ("queue", "exchange", "routing_key", "priority")
+
+
+# While a canvas is imported
+
+
+@frozen
+class FailedTask:
+    """A task that may fail: what an error callback will be told of it beside the failure."""
+
+    id: str
+    target: str
+    inputs: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def as_request(self) -> dict[str, Any]:
+        """Return what the callback's `request` is made of."""
+        ids = {key: self.options.get(key) for key in ("root_id", "parent_id")}
+        return {"id": self.id, "task": self.target, **self.inputs, **ids}
+
+
+def told(errback: Part, failed: FailedTask, app: Celery | None) -> tuple[Part, tuple[Any, ...], Mapping[str, Any]]:
+    """Return the signature that a node is to run for an error callback, what it is given, and options for it."""
+    options = {_OF_FAILED: failed.id}
+    if errback.get("immutable"):
+        return errback, (), options
+    if kind_of(errback) is Kind.TASK and _takes_failure(app, errback) is not False:
+        return _in_place(errback, failed), (), options
+    return errback, (failed.id,), options
+
+
+def _takes_failure(app: Celery | None, errback: Part) -> bool | None:
+    """Tell whether a task is called in the new style; None if it is not registered here."""
+    task = None if app is None else app.tasks.get(errback["task"])
+    if task is None:
+        return None
+    header = getattr(task, "__header__", None)
+    if header is None or isinstance(header, partial):  # of a class, or bound: those are sent
+        return False
+    try:
+        return bool(arity_greater(partial(header, *(errback.get("args") or ()), **(errback.get("kwargs") or {})), 1))
+    except (TypeError, ValueError):  # its own arguments do not fit
+        return bool(arity_greater(header, 1))
+
+
+def _in_place(errback: Part, failed: FailedTask) -> Part:
+    where = {key: failed.options[key] for key in _ROUTING if key in failed.options}
+    written = {"task": errback["task"], "args": list(errback.get("args") or ()), "kwargs": errback.get("kwargs") or {}}
+    options = {"shadow": errback["task"], **where, **(errback.get("options") or {})}
+    return {"task": ERRBACK, "args": [written, failed.as_request()], "options": options, "immutable": True}
+
+
+# When it is sent
+
+
+def with_failures(app: Celery, conductor: Conductor, batch: Sequence[Dispatch]) -> Sequence[Dispatch]:
+    """Fill in what has failed, and let the engine know of the failures that it has not told itself.
+
+    Raises `AdapterUnavailableError` if the result backend cannot be reached.
+    """
+    if not any(_OF_FAILED in item.call.options for item in batch):
+        return batch
+    folded = {key: conductor.refresh(key) for key in {item.workflow for item in batch}}
+    return [_with_failure(app, folded[item.workflow], item) for item in batch]
+
+
+def _with_failure(app: Celery, folded: Folded, item: Dispatch) -> Dispatch:
+    options = dict(item.call.options)
+    node = options.pop(_OF_FAILED, None)
+    if node is None:
+        return item
+    failure, is_told = _failure_of(folded, node)
+    if not is_told and node in folded.definition.engine_named and has_backend(app):
+        store_failure(app, node, failure)
+    value = item.call.inputs.value
+    if item.call.target == ERRBACK:
+        value = {**value, "args": [*value["args"], exception_told(failure)]}
+    return evolve(item, call=evolve(item.call, inputs=Template(value), options=options))
+
+
+def _failure_of(folded: Folded, node: str) -> tuple[Failure, bool]:
+    """Give why a node failed, or never ran, and whether the engine knows."""
+    cause = cause_of(folded, node)
+    if cause is not None:
+        end = end_of(folded, folded.state.attempt(node))
+        return cause, end is not None and not end.is_silent
+    failed = _failed_above(folded, node)
+    cause = None if failed is None else cause_of(folded, failed)
+    if cause is None:
+        return Failure("ChordError", "a dependency failed", "celery.exceptions"), False
+    arguments = ", ".join(map(repr, cause.args if cause.args is not None else (cause.message,)))
+    text = f"Dependency {failed} raised {cause.type}({arguments})"
+    return Failure("ChordError", text, "celery.exceptions", (text,)), False
+
+
+def _failed_above(folded: Folded, node: str) -> str | None:
+    """Find the first task, in the order of the graph, whose failure kept a node from running."""
+    graph, state = folded.definition.graph, folded.state
+    seen = {node}
+    todo = [node]
+    failed: list[int] = []
+    while todo:
+        for edge in graph.node(todo.pop()).depends_on:
+            status = state.status(edge.node)
+            if edge.node in seen or status not in (Status.FAILED, Status.UPSTREAM_FAILED):
+                continue
+            seen.add(edge.node)
+            if status is Status.FAILED:
+                failed.append(graph.number(edge.node))
+            else:
+                todo.append(edge.node)
+    return graph.nodes[min(failed)].id if failed else None
+
+
+# In the worker
+
+
+def call_errback(
+    task: Task, errback: Mapping[str, Any], request: Mapping[str, Any], failure: Mapping[str, Any]
+) -> None:
+    """Call an error callback of the new style; one of the old style, as it turns out here, takes our place."""
+    app = task.app
+    called = app.tasks.get(errback["task"])
+    if called is None or not _takes_failure(app, errback):
+        old = app.signature(errback["task"], args=(request["id"], *errback["args"]), kwargs=errback["kwargs"])
+        raise task.replace(old)
+    exc, traceback = _exception(app, request["id"], failure)
+    called(Context({**request, "errbacks": []}), exc, traceback, *errback["args"], **errback["kwargs"])
+
+
+def _exception(app: Celery, task_id: str, failure: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """Give the exception and its traceback as the backend has them, else the exception as the journal tells it."""
+    if has_backend(app):
+        meta = app.backend.get_task_meta(task_id)
+        if meta["status"] == states.FAILURE and isinstance(meta["result"], BaseException):
+            return meta["result"], meta.get("traceback")
+    return app.backend.exception_to_python(dict(failure)), None
