@@ -1,6 +1,7 @@
 """Who a task is: the header that travels with each message, read wherever Celery lets us see the task.
 
-`Task.replace` and some signals of the worker's main process lose headers; such a task's end is found by the sweep.
+`Task.replace` loses headers, so they are given to what it sends (`replacing`). Some signals of the main process
+have none; such a task's end is found by the sweep.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Identity:
     """The workflow and the attempt that a message belongs to.
 
     `is_kept`: its value is to be stored. `first_id`: its outcome is to be seen under this task id too. `measure`: where
-    the lists in its value are whose lengths are to be told.
+    the lists in its value are whose lengths are to be told. `replaces`: of a step of what the attempt's task replaced
+    itself by, the id of that attempt: if the step fails the attempt has failed, and if it succeeds nothing is decided.
     """
 
     workflow: WorkflowKey
@@ -35,6 +37,7 @@ class Identity:
     is_kept: bool
     first_id: str | None = None
     measure: tuple[Path, ...] = ()
+    replaces: str | None = None
 
     @classmethod
     def of(cls, item: Dispatch) -> Identity:
@@ -45,7 +48,9 @@ class Identity:
         """Write it as one plain text header, which every transport carries."""
         attempt = [self.attempt.node, self.attempt.index, self.attempt.number]
         workflow = [self.workflow.id, self.workflow.incarnation, self.namespace]
-        rest = [attempt, int(self.is_kept), self.first_id, self.measure]
+        rest: list[Any] = [attempt, int(self.is_kept), self.first_id, self.measure]
+        if self.replaces is not None:
+            rest.append(self.replaces)
         return json.dumps([_VERSION, *workflow, *rest], separators=(",", ":"))
 
     @classmethod
@@ -61,8 +66,9 @@ class Identity:
             version, workflow_id, incarnation, namespace, *rest = json.loads(written or "")
             if version != _VERSION:
                 return None
-            attempt, is_kept, first_id, measure = rest
+            attempt, is_kept, first_id, measure, *more = rest
+            (replaces,) = more or (None,)
             key, paths = WorkflowKey(workflow_id, incarnation), tuple(map(tuple, measure))
-            return cls(key, namespace, Attempt(*attempt), bool(is_kept), first_id, paths)
+            return cls(key, namespace, Attempt(*attempt), bool(is_kept), first_id, paths, replaces)
         except (TypeError, ValueError):
             return None

@@ -3,9 +3,11 @@
 Signals are hints: some ends of a task fire none, some fire twice, some fire in the worker's main process. Whatever
 is missed here is found by the sweep, and whatever comes twice is ignored by the core.
 
-    in the process that runs the task       prerun    the attempt is marked as started
+    in the process that runs the task       publish   what replaces the task inherits its identity (`replacing`)
+                                            prerun    the attempt is marked as started
                                             postrun   SUCCESS, FAILURE, IGNORED and REJECTED are outcomes; RETRY, a
-                                                      requeue, a replacement and "no state" are not
+                                                      requeue, a replacement and "no state" are not; nor is the
+                                                      success of a step of what has replaced the attempt's task
 
     A `SkipNode` is an ordinary exception to Celery, which stores FAILURE, and the reason with it. That is left so:
     of an `Ignore` nothing is stored, and whoever waits for such a task waits for ever.
@@ -31,6 +33,7 @@ from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
 from celery_dyrygent.identity import Identity
+from celery_dyrygent.replacing import inherit
 from celery_dyrygent.worker import began, boot, left
 from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
 from dyrygent_core.errors import JournalUnavailableError, quoted
@@ -47,6 +50,7 @@ _REPLACED: Final = "replaced by new task"
 def connect() -> None:
     """Connect the handlers; once, however often it is called."""
     for signal, handler in (
+        (signals.before_task_publish, _on_publish),
         (signals.task_prerun, _on_prerun),
         (signals.task_postrun, _on_postrun),
         (signals.task_failure, _on_failure),
@@ -60,9 +64,10 @@ def connect() -> None:
 
 @frozen
 class _Running:
-    """A task that runs in this thread: when it began, by the journal's clock and by ours."""
+    """A task that runs in this thread: whose it is, and when it began, by the journal's clock and by ours."""
 
     task_id: str
+    identity: Identity
     started_ms: int | None
     begun_ms: int
 
@@ -71,6 +76,12 @@ _RUNNING = threading.local()  # gevent's monkey patch makes it local to the gree
 
 
 # In the process that runs the task
+
+
+def _on_publish(sender: Any = None, body: Any = None, headers: Any = None, **_: Any) -> None:
+    running: _Running | None = getattr(_RUNNING, "task", None)
+    if running is not None and isinstance(headers, dict):
+        inherit(running.identity, running.identity.replaces or running.task_id, str(sender), headers, body)
 
 
 def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
@@ -88,7 +99,7 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     except JournalUnavailableError as problem:
         _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
         started_ms = None
-    _RUNNING.task = _Running(task_id, started_ms, adapter.conductor.clock.monotonic_ms())
+    _RUNNING.task = _Running(task_id, identity, started_ms, adapter.conductor.clock.monotonic_ms())
 
 
 def _on_postrun(sender: Any = None, task_id: str = "", retval: Any = None, state: str | None = None, **_: Any) -> None:
@@ -101,7 +112,8 @@ def _on_postrun(sender: Any = None, task_id: str = "", retval: Any = None, state
     outcome, results = _outcome(adapter, identity, retval, state)
     if outcome is not None:
         adapter.outbox.report(identity.workflow, [outcome], results)
-        if identity.first_id is not None and adapter.keeps_results and state in states.READY_STATES:
+        is_own = identity.replaces is None and adapter.keeps_results
+        if is_own and identity.first_id is not None and state in states.READY_STATES:
             sender.backend.store_result(identity.first_id, retval, state)  # for whoever waits for the first attempt
     elif state is not None:
         _clear(adapter, identity)
@@ -116,7 +128,7 @@ def _outcome(
     """Give what a finished execution means, or None where it decides nothing."""
     attempt = identity.attempt
     match state:
-        case states.SUCCESS:
+        case states.SUCCESS if identity.replaces is None:
             is_kept, measure, ran = identity.is_kept, identity.measure, _ran(adapter)
             return returned(attempt, retval, adapter.values, is_kept=is_kept, measure=measure, ran=ran)
         case states.FAILURE:

@@ -119,5 +119,6 @@ def _ids(requests: Any) -> frozenset[str]:
             held = list(requests)
         except RuntimeError:
             continue
-        return frozenset(it.id for it in held if Identity.read(it.request_dict) is not None)
+        known = ((it.id, Identity.read(it.request_dict)) for it in held)
+        return frozenset(identity.replaces or task_id for task_id, identity in known if identity is not None)
     return frozenset()
