@@ -12,7 +12,7 @@ from celery import signature
 
 from celery_dyrygent.workflows import Workflow as CeleryWorkflow
 from celery_dyrygent.workflows import WorkflowNode
-from dyrygent_core import Begin, Call, State, Succeeded, Workflow, advance
+from dyrygent_core import Begin, Call, Failed, State, Succeeded, Workflow, WorkflowState, advance
 from dyrygent_core.refs import NO_VALUE, resolve
 
 
@@ -26,24 +26,33 @@ class Evaluated:
     """The nodes in the order in which they ran."""
     results: Mapping[str, Any]
     calls: Mapping[str, Call]
+    state: State
+    ran: tuple[tuple[str, list[Any]], ...]
+    """What ran, in order: the tasks' names, each with the arguments that it got."""
 
 
 def evaluate(workflow: Workflow) -> Evaluated:
-    """Run a workflow of tasks that `run_task` knows, and give what came of it."""
+    """Run a workflow of tasks that `run_task` knows, and give what came of it. Tasks named `fail…` fail."""
     definition, calls = workflow.build()
     graph = definition.graph
     results: dict[str, Any] = {}
     state, todo = advance(graph, State.initial(graph), [Begin()])
     queue = list(todo)
+    ran: list[tuple[str, list[Any]]] = []
     for attempt in queue:  # grows while it is read
         call = calls[graph.number(attempt.node)]
         inputs = _resolved(call.inputs, results)
-        results[attempt.node] = json.loads(json.dumps(run_task(call.target, inputs["args"], inputs["kwargs"])))
-        state, todo = advance(graph, state, [Succeeded(attempt)])
+        ran.append((call.target, inputs["args"]))
+        has_failed = call.target.startswith("fail")
+        if not has_failed:
+            results[attempt.node] = json.loads(json.dumps(run_task(call.target, inputs["args"], inputs["kwargs"])))
+        state, todo = advance(graph, state, [Failed(attempt) if has_failed else Succeeded(attempt)])
         queue += todo
     assert state.is_finished
     by_id = {node.id: call for node, call in zip(graph.nodes, calls, strict=True)}
-    return Evaluated(_resolved(definition.output, results), tuple(it.node for it in queue), results, by_id)
+    has_succeeded = state.workflow_state is WorkflowState.SUCCESS
+    result = _resolved(definition.output, results) if has_succeeded else None
+    return Evaluated(result, tuple(it.node for it in queue), results, by_id, state, tuple(ran))
 
 
 def run_task(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -57,7 +66,7 @@ def run_task(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
             return args[0]
         case "add":
             return sum(args)
-        case "pack":
+        case "pack" | "told" | "workflow-errback":
             return args
         case "packkw":
             return [args, kwargs]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from celery import chain, group
+from celery import group
 from celery.canvas import Signature, _chain, chunks
 
 from celery_dyrygent.workflows import Workflow
@@ -37,6 +37,18 @@ def linked(**callbacks: Any) -> Any:
     return s("const", 1).set(**callbacks)
 
 
+def linked_to_itself() -> Any:
+    callback = s("pack")
+    callback.options["link"] = [callback]
+    return linked(link=callback)
+
+
+def linked_in_a_ring() -> Any:
+    callback = s("pack")
+    callback.options["link_error"] = [{"task": "celery.group", "kwargs": {"tasks": [s("add"), callback]}}]
+    return linked(link_error=[callback])
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a function": (lambda: group(add, s("const", 1)), "'function' is none of these; make it a task"),
     "a list": (lambda: [s("const", 1)], r"'list' is none of these; write group"),
@@ -44,9 +56,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: None, "'NoneType' is none of these"),
     "a dict that is no signature": (lambda: {"args": []}, "a dict without the name of a task"),
     "itself": (holding_itself, "contains itself"),
-    "link": (lambda: chain(s("const", 1), linked(link=[s("pack")])), r"task 'const' has a success callback.*after="),
-    "link_error": (lambda: linked(link_error=s("pack")), r"task 'const' has an error callback.*node\.failed"),
-    "link_error of a chain": (lambda: _chain(s("const", 1)).on_error(s("pack")), "a chain has an error callback"),
+    "a callback that is no signature": (
+        lambda: linked(link=[5]),
+        r"task 'const' has a callback \(link\) that is no signature: .*'int' is none of these",
+    ),
+    "a callback linked to itself": (linked_to_itself, r"a callback \('pack'\) is linked to itself"),
+    "a callback in its own callback": (linked_in_a_ring, r"a callback \('celery.group'\) is linked to itself"),
     "a result among the options": (lambda: linked(queue=NodeHandle("a").result), "may stand in arguments only"),
     "an id that is none": (lambda: linked(task_id="a\0b"), "NUL"),
     "arguments that are no list": (lambda: {"task": "a", "args": 5}, "has int as its 'args'"),
