@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 import billiard
-from celery import Celery, Task
+from celery import Celery, Task, chain, group, signature
 from celery.exceptions import Ignore, Reject
 from redis import Redis
 
@@ -150,6 +151,55 @@ def note(key: str, value: object) -> object:
     with Redis.from_url(REDIS_URL) as redis:
         redis.set(key, repr(value))
     return value
+
+
+@task()
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task()
+def keep(value: object, key: str) -> None:
+    """Leave a value under a key."""
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.rpush(key, json.dumps(value))
+
+
+@task()
+def starts_others(key: str) -> str:
+    """Start a task and a chain that have nothing to do with it."""
+    keep.delay(1, key)
+    chain(add.s(1, 2), add.s(3), keep.s(key)).delay()
+    return "own"
+
+
+@app.task()
+def told_new(request: Any, exc: BaseException, traceback: str | None, key: str) -> None:
+    """An error callback of the new style: leaves what it was given under a key."""
+    given = {"id": request.id, "task": request.task, "args": request.args}
+    given |= {"type": type(exc).__name__, "message": str(exc), "traceback": traceback}
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.rpush(key, json.dumps(given))
+
+
+@app.task()
+def told_old(task_id: str, key: str = "tests:told") -> None:
+    """One of the old style: looks the failure up."""
+    found = app.AsyncResult(task_id)
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.rpush(key, json.dumps({"id": task_id, "state": found.state, "type": type(found.result).__name__}))
+
+
+@task(bind=True)
+def become(self: Task, replacement: dict[str, Any], *args: object) -> None:
+    """Replace itself by a signature, which gets the arguments."""
+    raise self.replace(signature(replacement, app=self.app).clone(args))
+
+
+@task(bind=True)
+def fan_out(self: Task, numbers: list[int], x: int) -> None:
+    """Replace itself by a group, one addition for each number."""
+    raise self.replace(group(add.s(number, x) for number in numbers))
 
 
 EFFECTS = "tests:effects"
