@@ -59,11 +59,11 @@ class Callbacks:
         if not errbacks:
             return
         inputs = inputs_of(task, given if given.armed is None else Given())  # else they may be missing
-        failed = FailedTask(node_id, call.target, inputs, call.options)
+        failed = FailedTask(call.target, inputs, call.options)
         after = (Edge(node_id, Condition.FAILED), *given.before)
         for errback in errbacks:
-            part, args, options = told(errback, failed, self._app)
-            what = Given(args=args, after=after, parent=node_id, options=options)
+            part, args = told(errback, failed, self._app)
+            what = Given(args=args, after=after, parent=node_id, failed=node_id)
             self._add(part, errback, what, is_errback=True)
 
     def _add(self, part: Part, written: Part, given: Given, *, is_errback: bool = False) -> None:

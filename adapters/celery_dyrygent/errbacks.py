@@ -25,20 +25,20 @@ from celery.app.task import Context
 from celery.utils.functional import arity_greater
 
 from celery_dyrygent.backend import exception_told, has_backend, store_failure
-from celery_dyrygent.signatures import Kind, Part, kind_of
-from dyrygent_core import Failure, Status
+from celery_dyrygent.signatures import FAILED, IS_TOLD, Kind, Part, kind_of
+from dyrygent_core import Call, Failure, Status
 from dyrygent_core.calls import Template
 from dyrygent_core.ports import Dispatch
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.fold import Folded, end_of
 from dyrygent_runtime.summary import cause_of
 
-__all__ = ["ERRBACK", "FailedTask", "call_errback", "told", "with_failures"]
+__all__ = ["ERRBACK", "FailedTask", "call_errback", "filled", "told", "with_failures"]
 
 ERRBACK: Final = "workflow-errback"
 """The name of our own task that calls error callbacks of the new style."""
-_OF_FAILED: Final = "dyrygent_failed"
-"""An option of an error callback's call, never sent: the node whose failure it is told."""
+_PARENT: Final = "dyrygent_parent"
+"""An option of its call, never sent: the parent of the task that failed."""
 _ROUTING: Final = ("queue", "exchange", "routing_key", "priority")
 
 
@@ -49,25 +49,21 @@ _ROUTING: Final = ("queue", "exchange", "routing_key", "priority")
 class FailedTask:
     """A task that may fail: what an error callback will be told of it beside the failure."""
 
-    id: str
     target: str
     inputs: Mapping[str, Any]
     options: Mapping[str, Any]
 
-    def as_request(self) -> dict[str, Any]:
-        """Return what the callback's `request` is made of."""
-        ids = {key: self.options.get(key) for key in ("root_id", "parent_id")}
-        return {"id": self.id, "task": self.target, **self.inputs, **ids}
 
+def told(errback: Part, failed: FailedTask, app: Celery | None) -> tuple[Part, tuple[Any, ...]]:
+    """Return the signature that a node is to run for an error callback, and what it is given.
 
-def told(errback: Part, failed: FailedTask, app: Celery | None) -> tuple[Part, tuple[Any, ...], Mapping[str, Any]]:
-    """Return the signature that a node is to run for an error callback, what it is given, and options for it."""
-    options = {_OF_FAILED: failed.id}
+    Where it is given the failed task's id, None holds its place until it is sent (`filled`).
+    """
     if errback.get("immutable"):
-        return errback, (), options
+        return errback, ()
     if kind_of(errback) is Kind.TASK and _takes_failure(app, errback) is not False:
-        return _in_place(errback, failed), (), options
-    return errback, (failed.id,), options
+        return _in_place(errback, failed), ()
+    return errback, (None,)
 
 
 def _takes_failure(app: Celery | None, errback: Part) -> bool | None:
@@ -88,7 +84,10 @@ def _in_place(errback: Part, failed: FailedTask) -> Part:
     where = {key: failed.options[key] for key in _ROUTING if key in failed.options}
     written = {"task": errback["task"], "args": list(errback.get("args") or ()), "kwargs": errback.get("kwargs") or {}}
     options = {"shadow": errback["task"], **where, **(errback.get("options") or {})}
-    return {"task": ERRBACK, "args": [written, failed.as_request()], "options": options, "immutable": True}
+    if "parent_id" in failed.options:
+        options[_PARENT] = failed.options["parent_id"]
+    request = {"task": failed.target, **failed.inputs}
+    return {"task": ERRBACK, "args": [written, request], "options": options, "immutable": True}
 
 
 # When it is sent
@@ -99,24 +98,33 @@ def with_failures(app: Celery, conductor: Conductor, batch: Sequence[Dispatch]) 
 
     Raises `AdapterUnavailableError` if the result backend cannot be reached.
     """
-    if not any(_OF_FAILED in item.call.options for item in batch):
+    if not any(FAILED in item.call.options for item in batch):
         return batch
     folded = {key: conductor.refresh(key) for key in {item.workflow for item in batch}}
     return [_with_failure(app, folded[item.workflow], item) for item in batch]
 
 
 def _with_failure(app: Celery, folded: Folded, item: Dispatch) -> Dispatch:
-    options = dict(item.call.options)
-    node = options.pop(_OF_FAILED, None)
+    node = item.call.options.get(FAILED)
     if node is None:
         return item
     failure, is_told = _failure_of(folded, node)
     if not is_told and node in folded.definition.engine_named and has_backend(app):
         store_failure(app, node, failure)
-    value = item.call.inputs.value
-    if item.call.target == ERRBACK:
-        value = {**value, "args": [*value["args"], exception_told(failure)]}
-    return evolve(item, call=evolve(item.call, inputs=Template(value), options=options))
+    return evolve(item, call=filled(item.call, failure))
+
+
+def filled(call: Call, failure: Failure) -> Call:
+    """Return an error callback's call, its references resolved, with what has failed put in its place."""
+    options = dict(call.options)
+    node, is_told, parent = options.pop(FAILED), options.pop(IS_TOLD), options.pop(_PARENT, None)
+    args = list(call.inputs.value["args"])
+    if is_told:
+        args[0] = node
+    if call.target == ERRBACK:
+        ids = {"id": node, "root_id": options.get("root_id"), "parent_id": parent}
+        args = [args[0], {**args[1], **ids}, exception_told(failure)]
+    return evolve(call, inputs=Template({**call.inputs.value, "args": args}), options=options)
 
 
 def _failure_of(folded: Folded, node: str) -> tuple[Failure, bool]:

@@ -22,6 +22,8 @@ from dyrygent_core.errors import quoted
 from dyrygent_core.refs import detach
 
 __all__ = [
+    "FAILED",
+    "IS_TOLD",
     "Given",
     "Kind",
     "Part",
@@ -86,6 +88,13 @@ _OF_CONTAINERS: Final = frozenset({"use_link", "interval", "max_retries", "eager
 """Options that chains and chords use up themselves."""
 _OF_THE_HEADER: Final = frozenset({"countdown", "eta"})
 """A chord that is to run later delays its header; its body waits for that anyway."""
+FAILED: Final = "dyrygent_failed"
+"""An option of an error callback's call, never sent: the node whose failure it is told.
+
+An id as an argument would be none that a digest knows as made up; so it is filled in when the call is sent.
+"""
+IS_TOLD: Final = "dyrygent_is_told"
+"""Another one: whether the first argument is to be that node's id."""
 _NO_OPTIONS: Final[Mapping[str, Any]] = {}
 
 
@@ -109,6 +118,8 @@ class Given:
     """Success callbacks of the containers that it ends."""
     errbacks: tuple[Part, ...] = ()
     """Error callbacks of the containers around it."""
+    failed: str | None = None
+    """Of an error callback, the node whose failure it is told; its id is filled in for the first of `args`, if any."""
     armed: tuple[Edge, ...] | None = None
     """What has to go well for its own failure to be its own, if that is not all that it waits for: the body of a
     chord answers for its header too."""
@@ -243,6 +254,9 @@ def call_of(part: Part, given: Given, ids: Mapping[str, str]) -> Call:
     if references:
         message = f"an option of {_shown(part)} is the result of another node; results may stand in arguments only"
         raise UsageError(message)
+    if given.failed is not None:
+        options[FAILED] = given.failed
+        options[IS_TOLD] = bool(given.args) and not part.get("immutable")
     return Call(part["task"], Template.of(inputs_of(part, given)), {**options, **ids})
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from celery import signature
 
+from celery_dyrygent.errbacks import filled
+from celery_dyrygent.signatures import FAILED
 from celery_dyrygent.workflows import Workflow as CeleryWorkflow
 from celery_dyrygent.workflows import WorkflowNode
-from dyrygent_core import Begin, Call, Failed, State, Succeeded, Workflow, WorkflowState, advance
+from dyrygent_core import Begin, Call, Failed, Failure, State, Succeeded, Workflow, WorkflowState, advance
+from dyrygent_core.calls import Template
 from dyrygent_core.refs import NO_VALUE, resolve
 
 
@@ -42,6 +45,8 @@ def evaluate(workflow: Workflow) -> Evaluated:
     for attempt in queue:  # grows while it is read
         call = calls[graph.number(attempt.node)]
         inputs = _resolved(call.inputs, results)
+        if FAILED in call.options:
+            inputs = filled(evolve(call, inputs=Template(inputs)), Failure("Boom", "boom")).inputs.value
         ran.append((call.target, inputs["args"]))
         has_failed = call.target.startswith("fail")
         if not has_failed:

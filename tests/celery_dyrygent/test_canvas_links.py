@@ -15,6 +15,7 @@ from celery_dyrygent import tasks as celery_dyrygent_tasks
 from celery_dyrygent.errbacks import ERRBACK
 from celery_dyrygent.workflows import Workflow
 from dyrygent_core import Status, UsageError, WorkflowState
+from dyrygent_core.codec import JSON_VALUES, digest
 from tests.celery_dyrygent.evaluation import evaluate, imported, named, result_of, s, si
 
 pytestmark = pytest.mark.filterwarnings(
@@ -245,12 +246,14 @@ def test_an_immutable_error_callback_gets_its_own_arguments_only() -> None:
 
 def test_a_new_style_error_callback_is_called_with_what_failed() -> None:
     """A task of more than one argument is called by our own, which is given the failed task's request."""
-    (((errback, request),)) = got(
+    (((errback, request, failure),)) = got(
         chain(s("const", 1), erred(fail(), s("called", key="own")).set(queue="q", priority=3)), ERRBACK
     )
 
     assert errback == {"task": "called", "args": [], "kwargs": {"key": "own"}}
     assert (request["id"], request["task"], request["args"]) == ("bad", "fail", [1])
+    assert request["root_id"] == request["parent_id"] != "bad"
+    assert (failure["exc_type"], failure["exc_message"]) == ("Boom", ["boom"])
 
 
 def test_a_new_style_error_callback_goes_where_the_failed_task_went() -> None:
@@ -334,6 +337,17 @@ def test_callbacks_that_have_no_place_are_refused(how: str) -> None:
             sig, **{how: "all_done" if how == "trigger" else "x"}
         )
     assert len(workflow) == 0
+
+
+@pytest.mark.parametrize("errback", ["told", "called", "elsewhere"])
+def test_ids_that_were_made_up_do_not_tell_a_canvas_from_its_like(errback: str) -> None:
+    """Two workflows of equal canvases are one definition, so starting one again under its id finds the first."""
+
+    def digested() -> str:
+        workflow = imported(chain(s("const", 1), erred(linked(s("add", 1), s("pack")), s(errback))))
+        return digest(*workflow.build(), JSON_VALUES, workflow.generated)
+
+    assert digested() == digested()
 
 
 def test_callbacks_may_be_nested_as_deeply_as_one_likes() -> None:
