@@ -117,13 +117,15 @@ def test_the_worker_decides_the_style_of_a_name_that_is_not_registered_here(
         ("rejected", "Reject"),
         ("no_such_task", "NotRegistered"),
         ("die", "AttemptLostError"),
+        ("expired", "TaskRevokedError"),
     ],
 )
 def test_an_error_callback_is_called_however_a_task_fails(
     app: Celery, redis: Redis, key: str, name: str, kind: str
 ) -> None:
     """Also where no code of the task's own could tell: once, when the node has failed for good."""
-    failed(sig(app, name).on_error(sig(app, "told_new", key=key)))
+    bad = sig(app, "add", 1, 2).set(expires=0.01, countdown=0.5) if name == "expired" else sig(app, name)
+    failed(bad.on_error(sig(app, "told_new", key=key)))
 
     assert [told["type"] for told in left(redis, key)] == [kind]
 
