@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery, chain, chord, group
 from redis import Redis
 
+from celery_dyrygent.adapter import adapter_of
 from celery_dyrygent.results import WorkflowResult
 from celery_dyrygent.workflows import Workflow
-from dyrygent_core import Failed, Lost, Succeeded
+from dyrygent_core import Attempt, Failed, Lost, Succeeded
 from tests.celery_dyrygent.conftest import Workers, wait_until
 
 pytestmark = pytest.mark.filterwarnings(
@@ -198,6 +200,47 @@ def test_a_step_of_a_replacement_that_dies_is_a_loss(app: Celery, key: str) -> N
     result = started(replaced(app, chain(sig(app, "die_once", key), sig(app, "pack"))))
 
     assert result.get(timeout=30) == [key]
+    assert len(ends(result, Lost)) == 1
+
+
+def test_a_step_of_a_replacement_is_held_by_its_worker(app: Celery, redis: Redis, key: str) -> None:
+    """While it runs, the worker's lease names the task that it replaces, so that nobody takes that for gone."""
+    task = replaced(app, chain(sig(app, "wait_for", key), sig(app, "pack"))).set(task_id=f"id-{key}")
+    result = started(task)
+    journal = adapter_of(app).journal
+
+    def held() -> set[str]:
+        return {name for view in journal.leases()[0] for name in view.lease.active}
+
+    wait_until(lambda: f"id-{key}" in held(), "the name in a lease", lambda: str(held()))
+    redis.set(key, 1)
+    assert result.get(timeout=30) == [key]
+    assert not ends(result, Lost)
+
+
+def test_a_worker_that_dies_in_a_replacement_loses_the_task(
+    app: Celery, redis: Redis, redis_url: str, key: str, tmp_path: Path
+) -> None:
+    """Once its lease has run out, the task runs again in another worker, and replaces itself again."""
+    doomed = Workers(redis_url, tmp_path / "log")
+    step = sig(app, "wait_for", key).set(queue="doomed")
+    result = started(replaced(app, chain(step, sig(app, "pack"))).set(task_id=f"id-{key}"))
+    attempt = Attempt(f"id-{key}")
+
+    def runner() -> str:
+        marks = adapter_of(app).journal.marks(result.run.key, [attempt]).get(attempt)
+        return "" if marks is None else marks.worker
+
+    try:
+        doomed.start("-Q", "doomed", "-n", "doomed@%h")
+        wait_until(lambda: runner().startswith("doomed@"), "the step's start", doomed.said)
+        doomed.kill()
+        redis.set(key, 1)
+        doomed.start("-Q", "doomed", "-n", "other@%h")
+
+        assert result.get(timeout=30) == [key]
+    finally:
+        doomed.kill()
     assert len(ends(result, Lost)) == 1
 
 
