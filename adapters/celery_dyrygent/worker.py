@@ -107,9 +107,9 @@ def left(task_id: str) -> None:
 
 
 def _lease() -> Lease:
-    here, gone = boot(), frozenset(_LEFT)
+    here = boot()
     active = _ids(state.active_requests)
-    return Lease(here.worker, here.boot, active - gone, _ids(state.reserved_requests) - active - gone)
+    return Lease(here.worker, here.boot, active, _ids(state.reserved_requests) - active)
 
 
 def _ids(requests: Any) -> frozenset[str]:
@@ -119,6 +119,6 @@ def _ids(requests: Any) -> frozenset[str]:
             held = list(requests)
         except RuntimeError:
             continue
-        known = ((it.id, Identity.read(it.request_dict)) for it in held)
+        known = ((it.id, Identity.read(it.request_dict)) for it in held if it.id not in _LEFT)
         return frozenset(identity.replaces or task_id for task_id, identity in known if identity is not None)
     return frozenset()
