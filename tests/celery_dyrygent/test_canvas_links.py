@@ -10,8 +10,7 @@ import pytest
 from celery import Celery, chain, chord, group
 from celery.canvas import _chain
 
-from celery_dyrygent import register_workflow_processor
-from celery_dyrygent import tasks as celery_dyrygent_tasks
+from celery_dyrygent import register_workflow_processor, registered
 from celery_dyrygent.errbacks import ERRBACK
 from celery_dyrygent.workflows import Workflow
 from dyrygent_core import Status, UsageError, WorkflowState
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(autouse=True)
 def app(monkeypatch: pytest.MonkeyPatch) -> Celery:
     """An app that knows error callbacks of both styles."""
-    monkeypatch.setattr(celery_dyrygent_tasks, "_REGISTERED", [])
+    monkeypatch.setattr(registered, "_REGISTERED", [])
     celery = Celery("links", set_as_current=False)
 
     @celery.task(name="told", shared=False)
