@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dyrygent_core import Attempt, Succeeded
+from dyrygent_core import Attempt, Failed, RerunRequested, Succeeded, WorkflowState
 from dyrygent_core.ports import Dispatch, Refusal, Seen
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.faults import FaultPoint
@@ -92,3 +92,21 @@ def test_what_was_handed_over_too_late_is_left_to_the_sweep(world: World) -> Non
     world.clock.advance(world.settings.grace_ms)
     world.sweep()
     assert world.engine.take() == [f"leaf-{n}" for n in range(100, 120)]
+
+
+def test_an_end_that_is_told_too_late_is_left_to_the_sweep(world: World) -> None:
+    """A process that stands still before it publishes tells no end that a rerun, and its end, have overtaken."""
+    run = world.start(chain("a"))
+
+    def stand_still(point: FaultPoint) -> None:
+        if point is FaultPoint.BEFORE_PUBLISH:
+            world.clock.advance(world.settings.grace_ms)
+            other = world.process()
+            other.turn(run.key, [RerunRequested()])
+            other.turn(run.key, [Succeeded(Attempt("a", 0, 2))])
+
+    stopped = Conductor(world.journal, world.engine, settings=world.settings, clock=world.clock, reach=stand_still)
+    stopped.turn(run.key, [Failed(Attempt("a"))])
+
+    assert [it.state for it in world.engine.published] == [WorkflowState.RUNNING, WorkflowState.SUCCESS]
+    assert not world.journal.definition(run.id).is_open

@@ -22,10 +22,13 @@ class Fate:
         self._rates: Mapping[FaultKind, float] = faults.rates
         self._heal_ms = faults.heal_ms
         self._chance = chance
+        self._is_over = False
         self._lengths_ms = _lengths_ms(settings)
 
     def strike(self, place: str, now_ms: int) -> Fault | None:
         """Pass a place; return what goes wrong there."""
+        if self._is_over:
+            return None
         self.hits[place] = hit = self.hits[place] + 1
         struck = self._planned.get((place, hit))
         if struck is not None or not self._rates or now_ms >= self._heal_ms:
@@ -38,9 +41,8 @@ class Fate:
         return None
 
     def strikes_no_more(self) -> None:
-        """Let everything go well from now on."""
-        self._planned.clear()
-        self._rates = {}
+        """Let everything go well from now on, and count no more: what is passed now is no part of the simulation."""
+        self._is_over = True
 
     def _length_ms(self, kind: FaultKind) -> int:
         lengths_ms = self._lengths_ms.get(kind)

@@ -117,6 +117,8 @@ def some_plans(story: Story) -> Iterator[Plan]:
     deaths = [Fault(place, hit, FaultKind.CRASH) for place, hit in points.items()]
     yield ()
     yield from ((death,) for death in deaths)
+    if "point.before_take_back" in points:  # a rerun overtakes an end that is still to be told
+        yield (Fault("point.before_publish", 1, FaultKind.STOP, 12_000),)
     if not story.is_thorough:
         return
     lost = [Fault("journal.append", hit, FaultKind.LOST_REPLY) for hit in range(1, _MOST_APPENDS)]

@@ -51,7 +51,7 @@ def test_a_fault_over_a_real_store(
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(not IS_NIGHTLY, reason="takes an hour; the nightly profile")
+@pytest.mark.skipif(not IS_NIGHTLY, reason="takes half an hour; the nightly profile")
 @pytest.mark.parametrize("story", STORIES, ids=repr)
 @pytest.mark.parametrize("make", STORES, indirect=True)
 def test_every_fault_over_a_real_store(
