@@ -161,8 +161,7 @@ class Conductor:
 
     def finish(self, folded: Folded) -> bool:
         """Publish the outcome of a finished workflow unless that was done, and close it; tell whether it is closed."""
-        until_ms = self._until_ms(None)
-        return self._finish(folded, {}, until_ms, is_new=not is_published(self.journal, folded))
+        return self._finish(folded, {}, is_new=not is_published(self.journal, folded))
 
     # The parts of a turn
 
@@ -220,7 +219,7 @@ class Conductor:
         self.reach(FaultPoint.BEFORE_NOTIFY)
         self.listeners.notify(folded, steps)
         try:
-            self._finish_own(folded, steps, at_hand.results, until_ms)
+            self._finish_own(folded, steps, at_hand.results)
         except JournalUnavailableError as problem:
             _LOG.warning("workflow %s: the sweep ends this workflow: %s", quoted(folded.key.id), problem)
         self._keep_snapshot(caught_up)
@@ -266,30 +265,30 @@ class Conductor:
         except AdapterUnavailableError as problem:
             _LOG.warning("workflow %s: the engine still tells its earlier end: %s", quoted(key.id), problem)
 
-    def _finish_own(self, folded: Folded, steps: Sequence[Step], fresh: Mapping[Attempt, bytes], until_ms: int) -> None:
+    def _finish_own(self, folded: Folded, steps: Sequence[Step], fresh: Mapping[Attempt, bytes]) -> None:
         """Finish what these entries have finished; what was finished before they came is only closed again."""
         if not folded.state.is_finished:
             return
         if any(step.after.is_finished and not step.before.is_finished for step in steps):
-            self._finish(folded, fresh, until_ms, is_new=True)
+            self._finish(folded, fresh, is_new=True)
         elif steps[0].before.is_finished:
             self.finish(folded)
 
-    def _finish(self, folded: Folded, fresh: Mapping[Attempt, bytes], until_ms: int, *, is_new: bool) -> bool:
-        if is_new and not self._publish(folded, fresh, until_ms):
+    def _finish(self, folded: Folded, fresh: Mapping[Attempt, bytes], *, is_new: bool) -> bool:
+        if is_new and not self._publish(folded, fresh):
             return False
         self.reach(FaultPoint.BEFORE_CLOSE)
         is_closed = self.journal.close(folded.key, at=folded.seen.position, state=folded.state.workflow_state)
         self.reach(FaultPoint.AFTER_CLOSE)
         return is_closed
 
-    def _publish(self, folded: Folded, fresh: Mapping[Attempt, bytes], until_ms: int) -> bool:
-        """Tell the engine the end, if it still is the end: too late, it may have been rerun and have ended again."""
+    def _publish(self, folded: Folded, fresh: Mapping[Attempt, bytes]) -> bool:
+        """Tell the engine the end, if it still is the end: by now it may have been rerun, and have ended again."""
         self.reach(FaultPoint.BEFORE_PUBLISH)
         try:
             outcome = outcome_of(self.journal, self.adapter.values, folded, fresh)
-            if self.clock.monotonic_ms() > until_ms:
-                _LOG.warning("workflow %s: too late to publish its end; the sweep does", quoted(folded.key.id))
+            if self.refresh(folded.key).state.round != folded.state.round:
+                _LOG.warning("workflow %s: it was rerun before its end was published", quoted(folded.key.id))
                 return False
             self.adapter.publish(outcome)
         except AdapterUnavailableError as problem:

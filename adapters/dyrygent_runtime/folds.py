@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve, field, frozen
 
-from dyrygent_core import Attempt, Definition, Observation, Outcome, advance
+from dyrygent_core import Attempt, Definition, Observation, Outcome, State, advance
 from dyrygent_core.codec import decode_call, decode_definition
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import Appended, Entry, Journal, Seen, StoredWorkflow, ValueCodec, WorkflowKey
@@ -33,7 +33,8 @@ __all__ = ["CaughtUp", "Folds"]
 
 _LOG = logging.getLogger("dyrygent")
 _MOST_GUESSED: Final = 10
-"""Calls that are read in case that they are needed: some kilobytes, to save a round trip."""
+"""Calls that are read in case that they are needed, to save a round trip. A call may have a mebibyte; what waits for
+more nodes than this is not read, since it would be once for each of them."""
 _NO_CALLS: Final[Mapping[int, bytes]] = {}
 _UNREAD: Final = Seen(1)
 """No entry is like that, so an append with it is told nothing of what was missed (J2)."""
@@ -237,7 +238,12 @@ def _likely_to_send(base: Folded, observations: Sequence[Observation]) -> list[i
     below = islice(
         (child for number in ended if number is not None for child in graph.successors[number]), _MOST_GUESSED
     )
-    return sorted({child for child in below if not state.status(graph.nodes[child].id).is_final})
+    return sorted({child for child in below if _is_likely(state, child)})
+
+
+def _is_likely(state: State, child: int) -> bool:
+    node = state.graph.nodes[child]
+    return len(node.depends_on) <= _MOST_GUESSED and not state.status(node.id).is_final
 
 
 def _stamped(observations: Sequence[Observation], appended: Appended, nonce: str) -> list[Entry]:

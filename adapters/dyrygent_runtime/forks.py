@@ -12,20 +12,21 @@ from typing import Final
 
 __all__ = ["reset_after_fork"]
 
-_RESETS: Final[dict[int, weakref.WeakMethod[Callable[[], None]]]] = {}
+_RESETS: Final[dict[int, tuple[weakref.ref[object], Callable[[object], None]]]] = {}
 
 
 def reset_after_fork(method: Callable[[], None]) -> None:
     """Have a method called in every forked child, for as long as its object lives."""
-    key = id(method.__self__)  # type: ignore[attr-defined]  # it is bound
-    _RESETS[key] = weakref.WeakMethod(method, lambda _: _RESETS.pop(key, None))
+    owner, function = method.__self__, method.__func__  # type: ignore[attr-defined]  # it is bound
+    key, resets = id(owner), _RESETS  # whose name is gone when the interpreter ends
+    _RESETS[key] = weakref.ref(owner, lambda _: resets.pop(key, None)), function
 
 
 def _reset_all() -> None:
-    for reference in list(_RESETS.values()):
-        method = reference()
-        if method is not None:
-            method()
+    for reference, function in list(_RESETS.values()):
+        owner = reference()
+        if owner is not None:
+            function(owner)
 
 
 os.register_at_fork(after_in_child=_reset_all)

@@ -80,7 +80,10 @@ class LateMarks:
         if is_many:
             self.write_with(key, ())
         elif is_to_ask:
-            self._later(self._late_ms, self.flush)
+            try:
+                self._later(self._late_ms, self.flush)
+            except RuntimeError:  # there are no more threads, or the interpreter ends (3.12)
+                self.flush()
 
     def write_with(self, key: WorkflowKey, marks: Sequence[Mark]) -> int:
         """Write marks now, with those of the same workflow that wait; return the store's time.
@@ -101,7 +104,8 @@ class LateMarks:
             try:
                 self._journal.mark(key, marks)
             except JournalUnavailableError as problem:
-                _LOG.warning("workflow %s: marks not set: %s", quoted(key.id), problem)
+                _LOG.warning("workflow %s: marks not set, nor those after it: %s", quoted(key.id), problem)
+                return  # each of the others would wait for the journal as long
 
     def _reset(self) -> None:
         self._lock = threading.Lock()

@@ -110,7 +110,7 @@ def _checked_end(conductor: Conductor, key: WorkflowKey) -> int:
             f"or say on_unfinished='delete'"
         )
         raise UsageError(message)
-    if not conductor.finish(folded):
+    if not conductor.finish(folded) and conductor.refresh(key).seen.position == folded.seen.position:
         message = (
             f"workflow {quoted(key.id)} has ended in {folded.state.workflow_state.name}, but its engine cannot be told "
             f"so here and now; delete it when a worker has, or say on_unfinished='delete'"

@@ -18,10 +18,12 @@ _LONGEST_S: Final = 5.0
 def settle(outbox: Outbox, marks: LateMarks, timeout: float = _LONGEST_S) -> bool:
     """Wait until all outcomes are recorded, at most `timeout` seconds, and write the marks; tell whether all were.
 
-    What is left is logged: the sweep of another process finds it in the engine, or else has it run again.
+    What is left is logged: the sweep of another process finds it in the engine, or else has it run again. A journal
+    that is away is not asked for the marks too, which are hints.
     """
     is_empty = outbox.drain(timeout)
-    if not is_empty:
+    if is_empty:
+        marks.flush()
+    else:
         _LOG.error("this process ends with %d turns that the journal was away for", len(outbox))
-    marks.flush()
     return is_empty

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeAlias, cast
 
 from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, UsageError, Workflow
 from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.errors import JournalUnavailableError, UnknownNodeError, quoted
+from dyrygent_core.errors import AdapterUnavailableError, JournalUnavailableError, UnknownNodeError, quoted
 from dyrygent_core.ports import (
     Clock,
     Dispatch,
@@ -152,7 +152,9 @@ class LocalAdapter:
                 )
                 continue
             with self._lock:
-                if self._is_closed or item.attempt_id in self._active | self._reserved:
+                if self._is_closed:
+                    raise AdapterUnavailableError("this LocalAdapter is closed")
+                if item.attempt_id in self._active | self._reserved:
                     continue
                 self._reserved.add(item.attempt_id)
                 self._threads.submit(self._run, item)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dyrygent_core import Attempt, Succeeded, UnknownWorkflowError, UsageError, WorkflowState
-from dyrygent_core.ports import WorkflowKey
+from dyrygent_core import Attempt, Observation, Succeeded, UnknownWorkflowError, UsageError, WorkflowState
+from dyrygent_core.ports import Seen, WorkflowKey
 from dyrygent_runtime import Run
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.questions import EVERYTHING
@@ -113,6 +113,33 @@ def test_what_only_grew_between_the_look_and_the_delete_is_deleted() -> None:
 
     with pytest.raises(UnknownWorkflowError):
         journal.definition("w")
+
+
+class _Repeating(MemoryJournal):
+    """A journal to which a repeated outcome comes, from another process, just before the workflow is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("tests")
+        self.late: list[Observation] = []
+
+    def close(self, key: WorkflowKey, *, at: int, state: WorkflowState) -> bool:
+        if self.late:
+            super().append(key, [self.late.pop()], seen=Seen(), nonce="late")
+        return super().close(key, at=at, state=state)
+
+
+def test_a_repeated_outcome_during_the_delete_is_no_obstacle() -> None:
+    """The engine has been told the end; that there is one entry more is looked at again."""
+    journal = _Repeating()
+    store = Store(lambda: journal)
+    run = store.start(of_calls("a"))
+    store.succeed(run, "a")
+    journal.late = [Succeeded(Attempt("a"))]
+
+    run.delete()
+
+    with pytest.raises(UnknownWorkflowError):
+        journal.definition(run.id)
 
 
 def test_an_end_is_published_before_it_is_deleted(memory: Store) -> None:

@@ -188,15 +188,32 @@ class _Away(CountingJournal):
         return int(self._journal.mark(key, marks))
 
 
+def test_marks_are_written_at_once_where_no_thread_can_be_started(world: World) -> None:
+    """A process that is out of threads, or ends, is late with nothing, now or afterwards."""
+
+    def refuse(_in_ms: int, _action: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    marks = LateMarks(world.journal, world.settings, later=refuse)
+    key = world.start(chain("a", "b")).key
+    for attempt in (_A, _B):
+        marks.add(key, [Mark(MarkKind.SENT, attempt)])
+        assert not len(marks)
+
+    assert {it.node for it in world.journal.marks(key, [_A, _B])} == {"a", "b"}
+
+
 def test_marks_that_the_journal_is_away_for_are_given_up(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """They are hints: nothing waits for them, the next ones are written, and the log says so."""
     journal: Any = _Away(world.journal)
     marks = LateMarks(journal, world.settings, later=lambda _, __: None)
     key = world.start(chain("a")).key
-    marks.add(key, [Mark(MarkKind.SENT, _A)])
+    others = [world.start(chain("a")).key for _ in range(3)]
+    for each in (key, *others):
+        marks.add(each, [Mark(MarkKind.SENT, _A)])
     journal.is_away = True
     marks.flush()
-    assert "marks not set: away" in caplog.text
+    assert caplog.text.count("marks not set, nor those after it: away") == 1  # each would wait for the journal as long
     assert not len(marks)
 
     marks.add(key, [Mark(MarkKind.SENT, _A)])

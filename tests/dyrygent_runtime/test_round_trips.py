@@ -26,8 +26,31 @@ def test_a_hop_of_a_chain_costs_two_round_trips(world: World) -> None:
     assert journal.take() == {"definition": 1, "append": 1, "mark": 1}
 
     world.conductor.turn(run.key, [Succeeded(Attempt("c"))], results={Attempt("c"): b"3"})
-    assert journal.take() == {"append": 1, "annotate": 1, "close": 1}
+    assert journal.take() == {"append": 1, "read": 1, "annotate": 1, "close": 1}
     assert world.engine.published[-1].value == 3
+
+
+def test_the_call_of_a_wide_join_is_not_read_at_each_of_its_parents(world: World) -> None:
+    """What waits for many nodes is hardly ever the next, and may be large."""
+    journal = CountingJournal(world.journal)
+    read: list[int] = []
+    append = journal.append
+
+    def counted(*args: Any, **options: Any) -> Any:
+        read.extend(options.get("calls", ()))
+        return append(*args, **options)
+
+    journal.append = counted
+    world.keep_in(journal)
+    workflow = Workflow()
+    parents = [workflow.add(call("part"), id=f"p{at}") for at in range(20)]
+    workflow.add(call("join", "x" * 1_000), id="join", after=parents)
+    run = world.start(workflow)
+    for parent in parents:
+        world.succeed(run, parent.id)
+
+    assert world.engine.take()[-1] == "join"
+    assert len(read) == 1
 
 
 def test_only_a_short_delay_is_told_to_the_sweep(world: World) -> None:

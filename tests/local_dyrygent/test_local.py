@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dyrygent_core import RetryPolicy, Status, UsageError, Workflow, WorkflowFailedError, WorkflowState, call
+from dyrygent_core import Attempt, RetryPolicy, Status, UsageError, Workflow, WorkflowFailedError, WorkflowState, call
 from dyrygent_core.errors import JournalUnavailableError, ResultNotKeptError, WorkflowExistsError
 from dyrygent_runtime import NodeChanged, Settings
 from dyrygent_runtime.journals import MemoryJournal, open_journal
@@ -195,6 +197,47 @@ def test_another_process_goes_on_where_one_stopped(tmp_path: Path) -> None:
 
         assert state is WorkflowState.SUCCESS
         assert survivor.result() == 42
+
+
+def test_what_a_closing_adapter_cannot_run_is_not_marked_as_sent() -> None:
+    """The next process runs it after the grace, not after the hour that a message may take."""
+    began, go = threading.Event(), threading.Event()
+
+    def slow() -> int:
+        began.set()
+        assert go.wait(10)
+        return 1
+
+    workflow = Workflow()
+    workflow.add(call("next", workflow.add(call("slow"), id="slow").result), id="next")
+    adapter = LocalAdapter({"slow": slow, "next": str})
+    run = adapter.start(workflow)
+    assert began.wait(10)
+    closing = threading.Thread(target=adapter.close)
+    closing.start()
+    while not adapter._is_closed:
+        threading.Event().wait(0.005)
+    go.set()
+    closing.join(10)
+
+    assert run.status("next") is Status.SCHEDULED
+    assert adapter.journal.marks(run.key, [Attempt("next")]) == {}
+
+
+def test_the_end_of_the_process_is_silent(tmp_path: Path) -> None:
+    """An adapter that a script keeps to its end is taken apart without a word."""
+    script = """
+from dyrygent_core import Workflow, call
+from local_dyrygent import LocalAdapter
+adapter = LocalAdapter({"one": lambda: 1})
+workflow = Workflow()
+workflow.add(call("one"))
+print(adapter.start(workflow).wait(10).name)
+adapter.close()
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("SUCCESS\n", "")
 
 
 def test_a_closed_adapter_refuses() -> None:
