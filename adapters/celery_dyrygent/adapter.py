@@ -21,6 +21,7 @@ from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journa
 from celery_dyrygent.errbacks import with_failures
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
+from celery_dyrygent.registered import unwrapped
 from celery_dyrygent.values import KombuValues
 from dyrygent_core import Attempt, Call, Workflow, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
@@ -84,6 +85,7 @@ class CeleryAdapter:
         settings: Settings | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
+        app = unwrapped(app)
         check_configuration(app)
         self.app = app
         self.journal = journal or eager_journal(app) or journal_of(app)
@@ -227,7 +229,7 @@ def adapter_of(app: Celery) -> CeleryAdapter:
 
     Raises `UsageError` if its configuration names no usable journal.
     """
-    app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001  # a proxy's own way
+    app = unwrapped(app)
     if (mine := applying(app)) is not None:
         return mine
     with _MAKING:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from celery import Celery, states
 from celery.backends.base import DisabledBackend
+from celery.backends.rpc import RPCBackend
 from celery.exceptions import WorkerLostError
 
 from dyrygent_core import Attempt, Failure, Lost, WorkflowState
@@ -28,8 +29,8 @@ _CLOCK_TOLERANCE_MS: Final = 60_000
 
 
 def has_backend(app: Celery) -> bool:
-    """Tell whether the app keeps results anywhere."""
-    return not isinstance(app.backend, DisabledBackend)
+    """Tell whether the app keeps results where every process can read them; `rpc://` sends them to one of them."""
+    return not isinstance(app.backend, DisabledBackend | RPCBackend)
 
 
 def look_up(app: Celery, submissions: Sequence[Submission], values: ValueCodec) -> Mapping[Attempt, Finding]:

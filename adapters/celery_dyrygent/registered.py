@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from celery import Celery
 
-__all__ = ["register", "registered_app"]
+__all__ = ["register", "registered_app", "unwrapped"]
 
 _REGISTERED: list[Celery] = []
+
+
+def unwrapped(app: Celery) -> Celery:
+    """Return the app itself of what may be `current_app`, a proxy that nothing can refer to weakly."""
+    return app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001
 
 
 def register(app: Celery) -> None:

@@ -27,12 +27,12 @@ import logging
 import threading
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from celery import signals, states
 from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
-from celery_dyrygent.identity import Identity
+from celery_dyrygent.identity import HEADER, Identity
 from celery_dyrygent.replacing import inherit
 from celery_dyrygent.worker import began, boot, left
 from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
@@ -70,6 +70,9 @@ class _Running:
     identity: Identity
     started_ms: int | None
     begun_ms: int
+    adapter: CeleryAdapter
+    before: _Running | None
+    is_handed_on: bool = False
 
 
 _RUNNING = threading.local()  # gevent's monkey patch makes it local to the greenlet
@@ -80,8 +83,17 @@ _RUNNING = threading.local()  # gevent's monkey patch makes it local to the gree
 
 def _on_publish(sender: Any = None, body: Any = None, headers: Any = None, **_: Any) -> None:
     running: _Running | None = getattr(_RUNNING, "task", None)
-    if running is not None and isinstance(headers, dict):
-        inherit(running.identity, running.identity.replaces or running.task_id, str(sender), headers, body)
+    if running is None or not isinstance(headers, dict):
+        return
+    identity, is_itself = running.identity, headers.get("id") == running.task_id
+    if headers.get(HEADER) == identity.as_header() and identity.replaces is None and not is_itself:
+        del headers[HEADER]  # a task that sends its own headers on does not send its identity
+    inherit(identity, identity.replaces or running.task_id, str(sender), headers, body)
+    goes_on = Identity.read(headers)
+    is_same = goes_on is not None and (goes_on.workflow, goes_on.attempt) == (identity.workflow, identity.attempt)
+    if is_same and not running.is_handed_on:
+        _clear(running.adapter, identity)  # before whoever takes it on can mark its own start
+        _RUNNING.task = evolve(running, is_handed_on=True)
 
 
 def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
@@ -99,27 +111,37 @@ def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
     except JournalUnavailableError as problem:
         _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
         started_ms = None
-    _RUNNING.task = _Running(task_id, identity, started_ms, adapter.conductor.clock.monotonic_ms())
+    before = getattr(_RUNNING, "task", None) if sender.request.is_eager else None
+    now_ms = adapter.conductor.clock.monotonic_ms()
+    _RUNNING.task = _Running(task_id, identity, started_ms, now_ms, adapter, before)
 
 
-def _on_postrun(sender: Any = None, task_id: str = "", retval: Any = None, state: str | None = None, **_: Any) -> None:
+def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
     identity = Identity.read(sender.request)
     if identity is None:
         return
     adapter = _adapter(sender.app, identity)
     if adapter is None:
         return
+    running: _Running | None = getattr(_RUNNING, "task", None)
+    try:
+        _report_end(sender, adapter, identity, retval, state)
+    finally:
+        _RUNNING.task = running.before if running is not None else None
+
+
+def _report_end(sender: Any, adapter: CeleryAdapter, identity: Identity, retval: Any, state: str | None) -> None:
+    running: _Running | None = getattr(_RUNNING, "task", None)
     outcome, results = _outcome(adapter, identity, retval, state)
     if outcome is not None:
         adapter.outbox.report(identity.workflow, [outcome], results)
         is_own = identity.replaces is None and adapter.keeps_results
         if is_own and identity.first_id is not None and state in states.READY_STATES:
             sender.backend.store_result(identity.first_id, retval, state)  # for whoever waits for the first attempt
-    elif state is not None:
+    elif state is None:
+        left(sender.request.id)
+    elif running is None or not running.is_handed_on:
         _clear(adapter, identity)
-    else:
-        left(task_id)
-    _RUNNING.task = None
 
 
 def _outcome(

@@ -90,4 +90,7 @@ def _end_ms(conductor: Conductor, timeout: object) -> int | None:
     if not isinstance(timeout, int | float) or timeout != timeout:  # noqa: PLR0124  # which only NaN is
         message = f"timeout must be a number of seconds, or None to wait as long as it takes, not {shown(timeout)}"
         raise UsageError(message)
-    return None if timeout == math.inf else conductor.clock.monotonic_ms() + int(max(0, timeout) * 1000)
+    if timeout == math.inf:
+        return None
+    left_ms = math.ceil(timeout * 1000) + 1 if timeout > 0 else 0  # one more, for the clock cuts off what it has begun
+    return conductor.clock.monotonic_ms() + left_ms

@@ -191,6 +191,24 @@ def told_old(task_id: str, key: str = "tests:told") -> None:
 
 
 @task(bind=True)
+def forwards(self: Task) -> None:
+    """Send a task with the headers of its own, as for a trace, and fail when that has ended."""
+    sent = add.apply_async((1, 2), headers=self.request.headers)
+    assert sent.get(disable_sync_subtasks=False) == 3
+    raise ValueError("the one that forwards")
+
+
+@task(bind=True, max_retries=3)
+def retries_and_waits(self: Task, key: str) -> None:
+    """Retry at once; the second time tell that it runs, and wait for a key."""
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    with Redis.from_url(REDIS_URL) as redis:
+        redis.set(f"{key}-runs", 1)
+    wait_for(key)
+
+
+@task(bind=True)
 def become(self: Task, replacement: dict[str, Any], *args: object) -> None:
     """Replace itself by a signature, which gets the arguments."""
     raise self.replace(signature(replacement, app=self.app).clone(args))

@@ -83,6 +83,12 @@ def outer(self: CeleryTask, x: int) -> int:
     return int(started(chain(sig(self.app, "add", x, 1), sig(self.app, "add", 1))).get())
 
 
+def outer_and_skip(self: CeleryTask) -> None:
+    outer(self, 1)
+    message = "nothing to do"
+    raise SkipNode(message)
+
+
 def cancels(self: CeleryTask, workflow_id: str) -> None:
     run_of(self.app, workflow_id).cancel("enough")
 
@@ -100,7 +106,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     register_workflow_processor(app)
     for function in (add, pack, boom, even, choose, ignored, requeued, interrupted):
         app.task(function, name=function.__name__, shared=False)
-    for method in (retried, outer, cancels, pauses):
+    for method in (retried, outer, outer_and_skip, cancels, pauses):
         app.task(method, name=method.__name__, shared=False, bind=True, max_retries=3)
     yield app
     app.close()
@@ -209,6 +215,14 @@ def test_a_wide_and_deep_graph_needs_no_recursion() -> None:
 def test_a_task_may_run_a_workflow_of_its_own(app: Celery) -> None:
     """A workflow that a task starts is run inside it."""
     assert started(chain(sig(app, "outer", 1), sig(app, "add", 10))).get() == 13
+
+
+def test_a_task_that_has_run_a_workflow_ends_as_any_other(app: Celery) -> None:
+    """What it raises then is its own, once: here that it is skipped."""
+    result = started(sig(app, "outer_and_skip"))
+
+    assert result.run.workflow_state is WorkflowState.SUCCESS
+    assert [type(it.observation).__name__ for it in result.run.history()] == ["Begin", "Skipped"]
 
 
 def test_a_cancel_by_a_task() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
+from celery.exceptions import Retry
 
 from celery_dyrygent import register_workflow_processor, registered
 from celery_dyrygent.celery import entities, inspect
@@ -195,6 +196,33 @@ def test_the_processor_may_have_another_name_and_options(monkeypatch: pytest.Mon
     assert workflow.freeze().id == workflow.id
     Workflow.set_workflow_processor_task(first)
     assert Workflow.workflow_processor_task is first
+
+
+def test_the_workflows_options_are_those_of_the_message_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen workflow goes where its options say."""
+    monkeypatch.setattr(registered, "_REGISTERED", [])
+    monkeypatch.setattr(Workflow, "workflow_processor_task", None)
+    register_workflow_processor(Celery("bare", broker="memory://", set_as_current=False))
+    workflow = Workflow({"queue": "slow", "priority": 7})
+
+    assert workflow.freeze().options == {"queue": "slow", "priority": 7, "task_id": workflow.id}
+
+
+def test_a_frozen_workflow_that_the_journal_is_away_for_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message is not lost: the processor tries again, for as long as it takes."""
+    monkeypatch.setattr(registered, "_REGISTERED", [])
+    monkeypatch.setattr(Workflow, "workflow_processor_task", None)
+    app = Celery("away", broker="memory://", backend="redis://127.0.0.1:1/0", set_as_current=False)
+    processor = register_workflow_processor(app)
+    workflow, _ = diamond()
+    given = {"workflow_dict": workflow.to_dict()}
+    processor.push_request(called_directly=False, is_eager=True, id="w", retries=9, args=(), kwargs=given)
+
+    try:
+        with pytest.raises(Retry, match="JournalUnavailableError"):
+            processor.run(**given)
+    finally:
+        processor.pop_request()
 
 
 # Trying it out

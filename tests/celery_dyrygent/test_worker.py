@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from celery import Celery
+from celery.local import Proxy
 from redis import Redis
 
-from celery_dyrygent import CeleryAdapter, registered
+from celery_dyrygent import CeleryAdapter, register_workflow_processor, registered
 from celery_dyrygent.results import WorkflowResult
 from dyrygent_core import (
+    Attempt,
     EncodingError,
     Lost,
     Status,
@@ -20,8 +24,9 @@ from dyrygent_core import (
     call,
 )
 from dyrygent_core.errors import JournalUnavailableError
-from dyrygent_core.ports import Marks
+from dyrygent_core.ports import Marks, Submission
 from dyrygent_runtime import Run
+from dyrygent_runtime.journals import MemoryJournal
 from tests.celery_dyrygent.conftest import Workers, wait_until
 
 PREFIX = "tests.celery_dyrygent.app."
@@ -119,6 +124,29 @@ def test_the_engines_own_retries_are_one_attempt(adapter: CeleryAdapter, workers
     assert len(run.history()) == 2
 
 
+def test_forwarded_headers_give_no_task_anothers_identity(adapter: CeleryAdapter, workers: Workers) -> None:
+    """A task that sends its own headers on, as for a trace, still ends by its own end."""
+    run = adapter.start(one("forwards"))
+
+    assert ended(run, workers) is WorkflowState.FAILURE
+    assert [type(it.observation).__name__ for it in run.history()] == ["Begin", "Failed"]
+
+
+@pytest.mark.parametrize("time", range(3))
+def test_a_retry_is_marked_while_it_runs(adapter: CeleryAdapter, workers: Workers, redis: Redis, time: int) -> None:
+    """What the first run takes back, it takes back before the second can begin."""
+    key = f"tests:retry-{time}"
+    run = adapter.start(one("retries_and_waits", key))
+    wait_until(lambda: redis.exists(f"{key}-runs"), "the second run", lambda: story(run, workers))
+
+    attempt = Attempt(PREFIX + "retries_and_waits")
+    marks = adapter.journal.marks(run.key, [attempt])[attempt]
+    redis.set(key, 1)
+
+    assert marks.started_ms is not None
+    assert ended(run, workers) is WorkflowState.SUCCESS
+
+
 def test_ignore_skips_what_needs_it(adapter: CeleryAdapter, workers: Workers) -> None:
     """A task that raises Ignore is skipped, and what needs its success is skipped too, without a failure."""
     workflow = one("ignored")
@@ -194,8 +222,6 @@ def test_all_workers_may_be_killed(
 
 def test_registering_reads_no_configuration_and_starting_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An app without a result backend can be registered; starting a workflow tells which setting to add."""
-    from celery_dyrygent import register_workflow_processor  # noqa: PLC0415  # what this test is about
-
     monkeypatch.setattr(registered, "_REGISTERED", [])  # the last one would be every later test's app
     bare = Celery("bare", broker="memory://", set_as_current=False)
     register_workflow_processor(bare)
@@ -210,6 +236,29 @@ def test_a_result_backend_that_cannot_keep_workflows_is_named() -> None:
 
     with pytest.raises(UsageError, match="'rpc' of this Celery app cannot keep workflows"):
         CeleryAdapter(bare)
+
+
+def test_results_that_one_process_alone_can_read_are_no_result_backend() -> None:
+    """With `rpc://` all that is known of ends comes from the journal, and the sweep asks nobody else."""
+    app = Celery("rpc", broker="memory://", backend="rpc://", set_as_current=False)
+    adapter = CeleryAdapter(app, journal=MemoryJournal())
+    run = adapter.start(one("add", 1, 2))
+    attempt = run.state.attempt("tests.celery_dyrygent.app.add")
+    adapter.conductor.turn(run.key, [Succeeded(attempt)], results={attempt: adapter.values.encode(3)})
+
+    assert adapter.lookup([Submission(attempt, "some-task-id", "add")]) == {}
+    assert not adapter.journal.definition(run.id).is_open  # its end could be published
+    assert run.result() == 3
+
+
+def test_the_current_app_may_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of an app stands for the app."""
+    monkeypatch.setattr(registered, "_REGISTERED", [])
+    app = Celery("own", broker="memory://", set_as_current=False)
+    proxy: Any = Proxy(lambda: app)
+
+    assert register_workflow_processor(proxy).app is app
+    assert CeleryAdapter(proxy, journal=MemoryJournal()).app is app
 
 
 def test_an_unreachable_redis_starts_nothing() -> None:

@@ -11,18 +11,21 @@ from celery.exceptions import Ignore
 from celery_dyrygent.adapter import PROCESSOR, adapter_of, name_processor
 from celery_dyrygent.errbacks import ERRBACK, call_errback
 from celery_dyrygent.logs import connect_logs
-from celery_dyrygent.registered import register
+from celery_dyrygent.registered import register, unwrapped
 from celery_dyrygent.signals import connect
 from celery_dyrygent.worker import SweeperStep
 from celery_dyrygent.workflows import Workflow
 from dyrygent_core import UsageError
-from dyrygent_core.errors import quoted
+from dyrygent_core.errors import JournalUnavailableError, quoted
 from dyrygent_core.ports import WorkflowKey
 
 __all__ = ["register_workflow_processor", "workflow_processor"]
 
 _FIXED: Final = {"bind": True, "ignore_result": False}
 """The result of a workflow is stored under the id of the task that starts it; who sent that may wait for it."""
+
+_AGAIN: Final = {"autoretry_for": (JournalUnavailableError,), "retry_backoff": True, "max_retries": None}
+"""A workflow that arrives while the journal is away is started later; starting it twice would be starting it once."""
 
 
 def workflow_processor(self: Any, workflow_dict: Mapping[str, Any] | str, *place: Any) -> None:
@@ -57,11 +60,12 @@ def register_workflow_processor(app: Celery, **task_options: Any) -> Any:
     ignored stays. Registering reads no configuration and never fails; calling it twice is calling it once. Returns
     the task.
     """
+    app = unwrapped(app)
     connect()
     connect_logs()
     app.steps["worker"].add(SweeperStep)
     register(app)
-    options: dict[str, Any] = {"name": PROCESSOR, "shared": False, **task_options, **_FIXED}
+    options: dict[str, Any] = {"name": PROCESSOR, "shared": False, **_AGAIN, **task_options, **_FIXED}
     name_processor(app, options["name"])
     task = app.task(**options)(workflow_processor)
     app.task(name=ERRBACK, bind=True, ignore_result=True, shared=False)(workflow_errback)

@@ -268,7 +268,8 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
         self.evaluate_processing_limit()
         if self._id is None:
             self._id = uuid()
-        return task.signature(kwargs={"workflow_dict": self.to_dict()}, task_id=self._id)
+        options = {**self.workflow_options, "task_id": self._id}
+        return task.signature(kwargs={"workflow_dict": self.to_dict()}, **options)
 
     def apply_async(
         self,
