@@ -30,6 +30,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from celery import signals, states
 from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
+from celery.worker import state as worker_state
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
 from celery_dyrygent.identity import HEADER, Identity
@@ -223,9 +224,7 @@ def _headers(request: Any) -> Any:
 
 def _identity_of_held(task_id: str) -> Identity | None:
     """Find the identity of a task whose request Celery hides, among those that this worker holds."""
-    from celery.worker import state  # noqa: PLC0415  # only in a worker; importing it elsewhere costs much
-
-    held = state.requests.get(task_id)
+    held = worker_state.requests.get(task_id)
     return None if held is None else Identity.read(_headers(held))
 
 

@@ -52,8 +52,8 @@ class Glance:
     """One workflow at one moment.
 
     `running`: those that are known to run, longest first, of the `looked_at` attempts that have been in flight for
-    longest. `failed`: the first few of `counts[FAILED]`. `per_s`: nodes that became final, over the last seconds; None
-    until there is something to tell.
+    longest. `failed`: the first few of `whole.counts[FAILED]`. `per_s`: nodes that became final, over the last
+    seconds; None until there is something to tell.
     """
 
     key: WorkflowKey
@@ -63,7 +63,7 @@ class Glance:
     round: int
     is_paused: bool
     is_ending: bool
-    counts: Mapping[Status, int]
+    whole: Stage
     stages: tuple[Stage, ...]
     in_flight: int
     looked_at: int
@@ -71,16 +71,6 @@ class Glance:
     failed: tuple[FailedNode, ...]
     elapsed_ms: int
     per_s: float | None = None
-
-    @property
-    def total(self) -> int:
-        """How many nodes there are."""
-        return sum(self.counts.values())
-
-    @property
-    def done(self) -> int:
-        """How many of them are final."""
-        return sum(number for status, number in self.counts.items() if status.is_final)
 
 
 class Looker:
@@ -109,7 +99,7 @@ class Looker:
             round=state.round,
             is_paused=state.is_paused,
             is_ending=state.is_ending,
-            counts=counts,
+            whole=Stage("all", counts),
             stages=self._stages.of(state),
             in_flight=state.in_flight,
             looked_at=min(_MOST_MARKED, state.in_flight),
@@ -138,7 +128,7 @@ class Looker:
         return max(0, now_ms - begun_ms) if begun_ms else 0
 
     def _with_rate(self, glance: Glance) -> Glance:
-        now_ms, done = _clock_ms(), glance.done
+        now_ms, done = _clock_ms(), glance.whole.done
         if self._done and done < self._done[-1][1]:
             self._done.clear()  # a rerun has begun
         self._done.append((now_ms, done))

@@ -59,13 +59,13 @@ def _told(glance: Glance, tags: tuple[str, ...], created_ms: int) -> Iterator[st
     yield f"state     {glance.state.name}{paused}{f', round {glance.round}' if glance.round > 1 else ''}"
     yield f"created   {instant(created_ms)}"
     yield f"took      {took(glance.elapsed_ms)}{'' if glance.state.is_final else ' so far'}"
-    counts = ", ".join(f"{number:,} {status.name}" for status, number in glance.counts.items())
-    yield f"nodes     {glance.done:,} of {glance.total:,} are final: {counts}"
+    counts = ", ".join(f"{number:,} {status.name}" for status, number in glance.whole.counts.items())
+    yield f"nodes     {glance.whole.done:,} of {glance.whole.total:,} are final: {counts}"
     for node in glance.running:
         yield f"running   {shown(node.attempt.node)}  {took(node.for_ms)} on {shown(node.worker)}"
     for failed in glance.failed:
         yield f"failed    {shown(failed.node)}  {shown(failed.reason)}"
-    more = glance.counts.get(Status.FAILED, 0) - len(glance.failed)
+    more = glance.whole.counts.get(Status.FAILED, 0) - len(glance.failed)
     if more > 0:
         yield f"failed    and {more:,} more"
 
@@ -80,7 +80,7 @@ def _as_json(glance: Glance, tags: list[str], created_ms: int) -> dict[str, Any]
         "is_paused": glance.is_paused,
         "created_ms": created_ms,
         "elapsed_ms": glance.elapsed_ms,
-        "counts": {status.name: number for status, number in glance.counts.items()},
+        "counts": {status.name: number for status, number in glance.whole.counts.items()},
         "failed": [{"node": it.node, "reason": it.reason} for it in glance.failed],
     }
 

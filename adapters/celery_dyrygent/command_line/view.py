@@ -65,7 +65,7 @@ class View:
         for stage in stages:
             yield _bar(stage, f"{stage.label:>9}", is_ascii=is_ascii)
         if not stages:
-            yield _bar(Stage("all", it.counts), "all".rjust(9), is_ascii=is_ascii)
+            yield _bar(it.whole, "all".rjust(9), is_ascii=is_ascii)
         yield from running
         yield from failed
         if self.note:
@@ -97,12 +97,12 @@ _STATE_STYLES: Final = {"SUCCESS": "bold green", "FAILURE": "bold red", "ERROR":
 
 
 def _counts(it: Glance, *, is_ascii: bool) -> Text:
-    line = Text(f"{it.done:,} of {it.total:,} nodes are final")
+    line = Text(f"{it.whole.done:,} of {it.whole.total:,} nodes are final")
     if it.per_s is not None:
         line.append(f", {it.per_s:,.1f} a second")
     separator = "  "
     for status, (drawn, plain, style) in _STYLES.items():
-        if number := it.counts.get(status):
+        if number := it.whole.counts.get(status):
             line.append(separator)
             line.append(f"{plain if is_ascii else drawn} {number:,} {status.name}", style=style)
     return line
@@ -144,7 +144,7 @@ def _running(it: Glance, most: int) -> Iterator[Text]:
 
 
 def _failed(it: Glance, most: int) -> Iterator[Text]:
-    number = it.counts.get(Status.FAILED, 0)
+    number = it.whole.counts.get(Status.FAILED, 0)
     if not number:
         return
     yield Text(f"failed: {number:,}", style="bold red")

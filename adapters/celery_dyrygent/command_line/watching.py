@@ -140,7 +140,7 @@ class PlainTeller:
         if bool(note) != bool(self._note):
             click.echo(note or "the journal is back", err=True)
         self._note = note
-        what = (glance.state, glance.round, glance.is_paused, glance.is_ending, dict(glance.counts))
+        what = (glance.state, glance.round, glance.is_paused, glance.is_ending, dict(glance.whole.counts))
         is_time = time.monotonic() - self._told_s >= self._between_s
         if what == self._told or not (is_time or glance.state.is_final):
             return
@@ -158,9 +158,10 @@ class PlainTeller:
 def _line(glance: Glance) -> str:
     flags = f"{', paused' if glance.is_paused else ''}{', stopping' if glance.is_ending else ''}"
     again = f", round {glance.round}" if glance.round > 1 else ""
-    counts = ", ".join(f"{number:,} {status.name}" for status, number in glance.counts.items())
+    whole = glance.whole
+    counts = ", ".join(f"{number:,} {status.name}" for status, number in whole.counts.items())
     state = f"{glance.state.name}{'' if glance.state.is_final else flags}{again}"
-    return f"{clock(glance.elapsed_ms)} {state}: {glance.done:,} of {glance.total:,} nodes are final: {counts}"
+    return f"{clock(glance.elapsed_ms)} {state}: {whole.done:,} of {whole.total:,} nodes are final: {counts}"
 
 
 def _failure(node: FailedNode) -> str:
@@ -176,7 +177,7 @@ def _tell_end(run: Run, last: Glance) -> None:
         click.echo(f"workflow {quoted(run.id)} has not ended yet; it goes on")
         return
     click.echo(f"workflow {quoted(run.id)} ended in {last.state.name} after {took(last.elapsed_ms)}")
-    if last.counts.get(Status.FAILED):
+    if last.whole.counts.get(Status.FAILED):
         first = last.failed[0].node
         click.echo(f"to learn more: workflow explain {shown(run.id)} {shown(first)}")
     if last.position <= _MOST_ENTRIES:
