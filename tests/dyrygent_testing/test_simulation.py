@@ -68,6 +68,24 @@ def test_durations_are_those_that_were_given() -> None:
     assert simulate(order(), durations=lambda attempt: len(attempt.node) * 100).ended_ms < 1_500
 
 
+@pytest.mark.parametrize("nodes", [["mail", "pack"], ["pack", "mail"]])
+def test_an_order_may_name_nodes(nodes: list[str]) -> None:
+    """With one worker they run in that order, as far as their edges allow it."""
+    trace = checked(simulate(order(), order=["ship", *nodes], workers=1))
+
+    assert begun(trace) == ["charge", *nodes, "ship"]
+
+
+def test_what_an_order_does_not_name_comes_last() -> None:
+    """It may be two chains, of which one waits until the other has ended."""
+    chains = Workflow()
+    for name in "ab":
+        first = chains.add(call("run"), id=f"{name}1")
+        chains.add(call("run"), id=f"{name}2", after=chains.add(call("run"), id=f"{name}3", after=first))
+
+    assert begun(simulate(chains, order=["b1", "b3", "b2"], workers=1)) == ["b1", "b3", "b2", "a1", "a3", "a2"]
+
+
 def test_workers_bound_what_runs_at_a_time() -> None:
     """One worker with one slot takes one attempt after the other."""
     assert 4_000 <= checked(simulate(order(), workers=1)).ended_ms < 4_100
@@ -263,6 +281,16 @@ def test_other_faults_are_refused() -> None:
     """Faults are values of their own, so that a name that is written wrong is noticed."""
     with pytest.raises(UsageError, match="not of str"):
         simulate(order(), faults=["point.after_append"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "hint"),
+    [(["pakc"], "'pakc' is not in the graph; did you mean 'pack'"), (["pack", "pack"], "'pack' twice"), ("fi", "lifo")],
+)
+def test_an_order_of_other_nodes_is_refused(nodes: list[str] | str, hint: str) -> None:
+    """It would change nothing, and a test that relies on it would show nothing."""
+    with pytest.raises(UsageError, match=hint):
+        simulate(order(), order=nodes)
 
 
 def test_a_request_that_nobody_makes_is_refused() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from attrs import field, frozen
 
@@ -18,7 +18,7 @@ from dyrygent_core.ports import Dispatch, Finding, Submission, WorkflowKey
 from dyrygent_testing.simulation.loop import Loop
 from dyrygent_testing.simulation.trace import Named
 
-__all__ = ["Engine", "HandOver", "Message", "Order", "Taker"]
+__all__ = ["Engine", "HandOver", "Message", "Order", "Ordering", "Taker"]
 
 _TRANSIT_MS: Final = 5
 
@@ -32,6 +32,10 @@ class Order(Enum):
     """The one that came last; to the workers in turn."""
     RANDOM = "random"
     """Any, to any worker, after a time that varies."""
+
+
+Ordering: TypeAlias = Order | tuple[str, ...]
+"""An order, or node ids: of those that wait, the one that stands first is delivered next."""
 
 
 @frozen
@@ -73,9 +77,11 @@ class Taker(Protocol):
 class Engine:
     """What all simulated processes share beside the journal."""
 
-    def __init__(self, loop: Loop, order: Order, chance: Random, takers: Callable[[], Sequence[Taker]]) -> None:
+    def __init__(self, loop: Loop, order: Ordering, chance: Random, takers: Callable[[], Sequence[Taker]]) -> None:
         self._loop = loop
-        self._order = order
+        self._order = order if isinstance(order, Order) else Order.FIFO
+        self._ranks = {} if isinstance(order, Order) else {node: rank for rank, node in enumerate(order)}
+        self._is_asked = False
         self._chance = chance
         self._takers = takers
         self._queue: list[Message] = []
@@ -110,7 +116,15 @@ class Engine:
         return names
 
     def deliver(self) -> None:
-        """Give out what waits, as far as there is room."""
+        """Give out what waits, as far as there is room; in a given order only when all that was sent is here."""
+        if not self._ranks:
+            self._give_out()
+        elif not self._is_asked:
+            self._is_asked = True
+            self._loop.later(_TRANSIT_MS, self._give_out)
+
+    def _give_out(self) -> None:
+        self._is_asked = False
         while self._queue:
             takers = [it for it in self._takers() if it.has_room]
             if not takers:
@@ -136,6 +150,8 @@ class Engine:
         self.deliver()
 
     def _next(self) -> int:
+        if self._ranks:
+            return min(range(len(self._queue)), key=lambda place: self._rank(self._queue[place]))
         match self._order:
             case Order.FIFO:
                 return 0
@@ -143,3 +159,7 @@ class Engine:
                 return -1
             case Order.RANDOM:
                 return self._chance.randrange(len(self._queue))
+
+    def _rank(self, message: Message) -> int:
+        """Give the place of a message in the given order: what starts others is first, what is not named last."""
+        return min((self._ranks.get(attempt.node, len(self._ranks)) for _, attempt in message.name), default=-1)

@@ -13,7 +13,7 @@ from dyrygent_core.ports import Journal
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.simulation.client import Client, asked
-from dyrygent_testing.simulation.engine import Engine, Order
+from dyrygent_testing.simulation.engine import Engine, Ordering
 from dyrygent_testing.simulation.fate import Fate
 from dyrygent_testing.simulation.faults import Faults
 from dyrygent_testing.simulation.gate import Gate
@@ -44,7 +44,7 @@ class Scene:
         workflow: Workflow,
         *,
         outcomes: Outcomes | None,
-        order: Order,
+        order: Ordering,
         length_ms: Callable[[Attempt], int],
         rooms: Sequence[Room],
         faults: Faults,

@@ -11,8 +11,8 @@ from attrs import field, frozen
 from attrs.validators import ge, instance_of
 
 from dyrygent_core import Attempt, Observation, Workflow
-from dyrygent_core.checks import named
 from dyrygent_runtime import Settings
+from dyrygent_testing.simulation.arguments import ordering_of
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.process import Room
@@ -46,7 +46,7 @@ def simulate(
     workflow: Workflow,
     *,
     outcomes: Outcomes | None = None,
-    order: Order | str = Order.FIFO,
+    order: Order | str | Sequence[str] = Order.FIFO,
     durations: Durations = _USUAL_MS,
     workers: Workers | int = 2,
     faults: Faults | Sequence[Fault] = (),
@@ -58,8 +58,11 @@ def simulate(
 ) -> Trace:
     """Start a workflow, let it run among faults, and return all that happened. No real time passes.
 
-    `outcomes`: what executions come to, by default success. `order`: which message is delivered next.
-    `workers`: how many processes run attempts, or `Workers`. `requests`: what somebody asks for, and when, in
+    `outcomes`: what executions come to, by default success. `order`: which message is delivered next, or node ids: of
+    those that wait, the one that stands first is next, and what is not named comes last. With one worker that is the
+    order in which nodes run, as far as their edges allow it.
+    `workers`: how many processes run attempts, or `Workers`. A number stands for one slot each and one message held
+    beside, or none where `order` names nodes. `requests`: what somebody asks for, and when, in
     milliseconds: `CancelRequested()`, `PauseRequested()`, …; what is paused then is resumed when the faults are over.
     `copies`: how many workflows of this kind run side by side. `seed`: all chance comes from it.
     `journal`: makes the one that it all runs over, given the store's clock; it has to be empty, and to take every time
@@ -72,11 +75,12 @@ def simulate(
 
     Raises `UsageError` as `start` does for a workflow that cannot be built, and for faults that cannot happen.
     """
-    workers = Workers(workers) if isinstance(workers, int) else workers
+    ordering = ordering_of(order, workflow)
+    workers = Workers(workers, prefetch=int(isinstance(ordering, Order))) if isinstance(workers, int) else workers
     scene = Scene(
         workflow,
         outcomes=outcomes,
-        order=named(Order, "order", order),
+        order=ordering,
         length_ms=_length_ms(durations),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,
         faults=planned(faults),
