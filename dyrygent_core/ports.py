@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dyrygent_core.observations import Attempt, Observation
 from dyrygent_core.records import (
     Appended,
+    Capability,
     Created,
     Dispatch,
     Due,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapter",
     "Appended",
+    "Capability",
     "Clock",
     "Created",
     "Dispatch",
@@ -247,6 +249,11 @@ class Journal(Protocol):
 
 class Adapter(Protocol):
     """The port to an engine. Clauses A1 to A6."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this engine can beyond `dispatch` and reports, as it is set up here."""
+        ...
 
     @property
     def values(self) -> ValueCodec:

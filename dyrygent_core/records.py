@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Appended",
+    "Capability",
     "Created",
     "Dispatch",
     "Due",
@@ -219,6 +220,31 @@ class Page:
 
 
 # To and from the adapter
+
+
+class Capability(Enum):
+    """What an engine can beyond what every engine must; without it, that part of the port does nothing."""
+
+    LOOKUP = "lookup"
+    """The engine keeps outcomes where `lookup` finds them, though the process that ran the attempt is gone (A3)."""
+    WAITING = "waiting"
+    """`waiting` counts the messages in an attempt's queue (A6)."""
+    REVOKE_WAITING = "revoke_waiting"
+    """`revoke` drops an attempt that has not begun (A4)."""
+    REVOKE_RUNNING = "revoke_running"
+    """`revoke` stops an attempt that runs (A4)."""
+    REPORTS_START = "reports_start"
+    """A worker marks an attempt as started before its task begins, so that its death is told from a long queue."""
+    LEASES = "leases"
+    """A worker renews a lease that names the attempts in it, so that they are found lost when it dies."""
+    REPORTS_LOSS = "reports_loss"
+    """The engine itself tells that what ran an attempt has died, before the lease runs out."""
+    HANDS_OVER = "hands_over"
+    """`hand_over` has another process send the rest of a large turn."""
+    PUBLISHES = "publishes"
+    """`publish` makes a workflow's end known in the engine (A5)."""
+    SURVIVES = "survives"
+    """What was sent is held by a broker, and outlives every process of ours."""
 
 
 @frozen

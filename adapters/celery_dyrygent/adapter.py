@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from celery import Celery
 
-from celery_dyrygent.backend import look_up, store_outcome
+from celery_dyrygent.backend import has_backend, look_up, store_outcome
 from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
 from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journal, is_eager
 from celery_dyrygent.errbacks import with_failures
@@ -23,15 +23,22 @@ from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.registered import unwrapped
 from celery_dyrygent.values import KombuValues
-from dyrygent_core import Attempt, Call, Workflow, WorkflowState
+from dyrygent_core import Attempt, Workflow, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
-from dyrygent_core.ports import Created, Dispatch, Finding, Journal, Refusal, Submission, WorkflowKey, WorkflowOutcome
-from dyrygent_runtime import Conductor, Notification, OnConflict, Run, Settings, start
-from dyrygent_runtime.late_marks import LateMarks
+from dyrygent_core.ports import (
+    Capability,
+    Created,
+    Dispatch,
+    Finding,
+    Journal,
+    Refusal,
+    Submission,
+    WorkflowKey,
+    WorkflowOutcome,
+)
+from dyrygent_runtime import Conductor, EngineAdapter, Notification, OnConflict, Run, Settings, start
 from dyrygent_runtime.listeners import Listener
-from dyrygent_runtime.outbox import Outbox
 from dyrygent_runtime.settings import CHUNK
-from dyrygent_runtime.settling import settle
 
 __all__ = [
     "PROCESSOR",
@@ -68,7 +75,7 @@ class Noted(Protocol):
         ...
 
 
-class CeleryAdapter:
+class CeleryAdapter(EngineAdapter):
     """Runs workflows on a Celery app.
 
     `journal` and `settings` are taken from the app's configuration where they are not given, and `listeners` are told
@@ -88,20 +95,15 @@ class CeleryAdapter:
         app = unwrapped(app)
         check_configuration(app)
         self.app = app
-        self.journal = journal or eager_journal(app) or journal_of(app)
         self.inline = Inline(self) if is_eager(app) else None
         self._values = KombuValues(app)
-        settings = settings or settings_of(app)
-        self.marks = LateMarks(self.journal, settings)
-        conductor = Conductor if self.inline is None else EagerConductor
-        self.conductor = conductor(
-            self.journal,
-            self,
-            settings=settings,
+        super().__init__(
+            journal or eager_journal(app) or journal_of(app),
+            settings=settings or settings_of(app),
             listeners=[*listeners_of(app), *listeners],
-            mark=self.marks.add,
+            send_limit=CHUNK,
+            conductor=Conductor if self.inline is None else EagerConductor,
         )
-        self.outbox = Outbox(self.conductor, send_limit=CHUNK)
         _ALIVE.add(self)
         for tell in _TELLING:
             self.conductor.listeners.add(partial(tell, self))
@@ -135,6 +137,15 @@ class CeleryAdapter:
     # The adapter port
 
     @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but stopping what runs; an eager app sends nothing, and without a result backend nothing is kept."""
+        if self.inline is not None:
+            return frozenset({Capability.REPORTS_START})
+        kept = {Capability.LOOKUP, Capability.PUBLISHES}
+        missing = {Capability.REVOKE_RUNNING} | (set() if has_backend(self.app) else kept)
+        return frozenset(Capability) - missing
+
+    @property
     def values(self) -> KombuValues:
         """The app's result serialiser."""
         return self._values
@@ -143,9 +154,6 @@ class CeleryAdapter:
     def keeps_results(self) -> bool:
         """Whether the result backend is told of ends: an eager app does so only with `task_store_eager_result`."""
         return self.inline is None or bool(self.app.conf.task_store_eager_result)
-
-    def check(self, call: Call) -> None:
-        """Accept any name: a task may be registered in the workers only."""
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Publish task messages (A1)."""
@@ -221,7 +229,7 @@ _MAKING = threading.Lock()
 def settle_all() -> None:
     """Hand to the journals what this process has not handed over yet: it is about to end."""
     for adapter in [it for adapters in list(_ADAPTERS.values()) for it in adapters.values()]:
-        settle(adapter.outbox, adapter.marks)
+        adapter.settle()
 
 
 def adapter_of(app: Celery) -> CeleryAdapter:

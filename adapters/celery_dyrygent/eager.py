@@ -21,12 +21,13 @@ from celery import Celery
 from celery.exceptions import NotRegistered, Retry, TaskRevokedError
 
 from celery_dyrygent.ends import end_of
-from celery_dyrygent.identity import HEADER, Identity
+from celery_dyrygent.identity import HEADER
 from dyrygent_core import Attempt, Failed, Lost, Observation, Outcome, RetryDue, WorkflowState
 from dyrygent_core.ports import Dispatch, Entry, Journal, Refusal, WorkflowKey
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, is_in_flight
+from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.reports import raised
 
@@ -188,7 +189,7 @@ class _Work:
         """Apply a task and its retries; Celery's own way with them lets the second out with `task_eager_propagates`."""
         inputs = item.call.inputs.value
         options = {key: value for key, value in item.call.options.items() if key not in _NO_OPTIONS_OF_APPLY}
-        options["headers"] = {**(options.get("headers") or {}), HEADER: Identity.of(item).as_header()}
+        options["headers"] = {**(options.get("headers") or {}), HEADER: Identity.of(item).as_text()}
         task = self._adapter.app.tasks[item.call.target]
         signature = task.signature(inputs["args"], inputs["kwargs"], task_id=item.attempt_id, **options)
         while True:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from celery import signals
 from celery._state import get_current_task
 
-from celery_dyrygent.identity import Identity
+from celery_dyrygent.identity import identity_in
 from dyrygent_core.errors import quoted
 
 __all__ = ["WorkflowFilter", "connect_logs"]
@@ -48,7 +48,7 @@ def _add_filter(logger: Any = None, **_: Any) -> None:
 
 def _running() -> tuple[str, str, str]:
     task = get_current_task()
-    identity = None if task is None else Identity.read(task.request)
+    identity = None if task is None else identity_in(task.request)
     if identity is None:
         return _NONE, _NONE, _NONE
     attempt = identity.attempt

@@ -18,10 +18,11 @@ from kombu.exceptions import EncodeError, KombuError
 from kombu.exceptions import OperationalError as BrokerError
 
 from celery_dyrygent.errbacks import ERRBACK
-from celery_dyrygent.identity import HEADER, Identity
+from celery_dyrygent.identity import HEADER
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Refusal
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.identity import Identity
 
 __all__ = ["publish", "publish_one"]
 
@@ -105,7 +106,7 @@ def _message(item: Dispatch) -> _Message:
         inputs["args"],
         inputs["kwargs"],
         {"root_id": item.workflow.id, **item.call.options},
-        {HEADER: Identity.of(item).as_header()},
+        {HEADER: Identity.of(item).as_text()},
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from celery_dyrygent.identity import HEADER, Identity
+from celery_dyrygent.identity import HEADER
+from dyrygent_runtime.identity import Identity
 
 __all__ = ["inherit"]
 
@@ -31,14 +32,14 @@ def inherit(identity: Identity, attempt_id: str, name: str, headers: MutableMapp
     """
     if HEADER in headers:
         return
-    own = evolve(identity, replaces=None).as_header()
+    own = evolve(identity, replaces=None).as_text()
     if headers.get("id") == attempt_id:
         headers[HEADER] = own
         return
     held = list(_held(name, body))
     if all(_options(signature).get("task_id") != attempt_id for signature in held):
         return
-    as_step = evolve(identity, replaces=attempt_id).as_header()
+    as_step = evolve(identity, replaces=attempt_id).as_text()
     headers[HEADER] = as_step
     for signature in held:
         options = dict(_options(signature))

@@ -23,7 +23,6 @@ not wait for a journal.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Any, Final
 
@@ -33,18 +32,17 @@ from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 from celery.worker import state as worker_state
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
-from celery_dyrygent.identity import HEADER, Identity
+from celery_dyrygent.identity import HEADER, identity_in
 from celery_dyrygent.replacing import inherit
 from celery_dyrygent.worker import began, boot, left
 from dyrygent_core import Attempt, Failed, Lost, Outcome, Ran, Skipped
-from dyrygent_core.errors import JournalUnavailableError, quoted
-from dyrygent_core.ports import Mark, MarkKind
+from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.reports import raised, returned
 
 __all__ = ["connect"]
 
-_LOG = logging.getLogger("dyrygent")
 _REPLACED: Final = "replaced by new task"
 
 
@@ -65,13 +63,10 @@ def connect() -> None:
 
 @frozen
 class _Running:
-    """A task that runs in this thread: whose it is, and when it began, by the journal's clock and by ours."""
+    """A task that runs in this thread, and the one that it runs inside."""
 
     task_id: str
-    identity: Identity
-    started_ms: int | None
-    begun_ms: int
-    adapter: CeleryAdapter
+    execution: Execution
     before: _Running | None
     is_handed_on: bool = False
 
@@ -86,39 +81,32 @@ def _on_publish(sender: Any = None, body: Any = None, headers: Any = None, **_: 
     running: _Running | None = getattr(_RUNNING, "task", None)
     if running is None or not isinstance(headers, dict):
         return
-    identity, is_itself = running.identity, headers.get("id") == running.task_id
-    if headers.get(HEADER) == identity.as_header() and identity.replaces is None and not is_itself:
+    execution, identity = running.execution, running.execution.identity
+    is_itself = headers.get("id") == running.task_id
+    if headers.get(HEADER) == identity.as_text() and identity.replaces is None and not is_itself:
         del headers[HEADER]  # a task that sends its own headers on does not send its identity
     inherit(identity, identity.replaces or running.task_id, str(sender), headers, body)
-    goes_on = Identity.read(headers)
+    goes_on = identity_in(headers)
     is_same = goes_on is not None and (goes_on.workflow, goes_on.attempt) == (identity.workflow, identity.attempt)
     if is_same and not running.is_handed_on:
-        _clear(running.adapter, identity)  # before whoever takes it on can mark its own start
+        execution.adapter.take_back_start(identity)  # before whoever takes it on can mark its own start
         _RUNNING.task = evolve(running, is_handed_on=True)
 
 
 def _on_prerun(sender: Any = None, task_id: str = "", **_: Any) -> None:
-    identity = Identity.read(sender.request)
+    identity = identity_in(sender.request)
     if identity is None:
         return
     adapter = _adapter(sender.app, identity)
     if adapter is None:
         return
     began(task_id)
-    here = boot()
-    mark = Mark(MarkKind.STARTED, identity.attempt, here.worker, here.boot)
-    try:
-        started_ms = adapter.marks.write_with(identity.workflow, [mark])
-    except JournalUnavailableError as problem:
-        _LOG.warning("workflow %s: the start is not marked: %s", quoted(identity.workflow.id), problem)
-        started_ms = None
     before = getattr(_RUNNING, "task", None) if sender.request.is_eager else None
-    now_ms = adapter.conductor.clock.monotonic_ms()
-    _RUNNING.task = _Running(task_id, identity, started_ms, now_ms, adapter, before)
+    _RUNNING.task = _Running(task_id, Execution.begin(adapter, identity, boot()), before)
 
 
 def _on_postrun(sender: Any = None, retval: Any = None, state: str | None = None, **_: Any) -> None:
-    identity = Identity.read(sender.request)
+    identity = identity_in(sender.request)
     if identity is None:
         return
     adapter = _adapter(sender.app, identity)
@@ -142,7 +130,7 @@ def _report_end(sender: Any, adapter: CeleryAdapter, identity: Identity, retval:
     elif state is None:
         left(sender.request.id)
     elif running is None or not running.is_handed_on:
-        _clear(adapter, identity)
+        adapter.take_back_start(identity)
 
 
 def _outcome(
@@ -152,31 +140,21 @@ def _outcome(
     attempt = identity.attempt
     match state:
         case states.SUCCESS if identity.replaces is None:
-            is_kept, measure, ran = identity.is_kept, identity.measure, _ran(adapter)
+            is_kept, measure, ran = identity.is_kept, identity.measure, _ran()
             return returned(attempt, retval, adapter.values, is_kept=is_kept, measure=measure, ran=ran)
         case states.FAILURE:
-            return raised(attempt, retval, _ran(adapter)), {}
+            return raised(attempt, retval, _ran()), {}
         case states.IGNORED if _REPLACED not in str(retval).lower():
-            return Skipped(attempt, str(retval), _ran(adapter)), {}
+            return Skipped(attempt, str(retval), _ran()), {}
         case states.REJECTED if not getattr(retval, "requeue", True):
-            return Failed(attempt, failure_of(retval), _ran(adapter)), {}
+            return Failed(attempt, failure_of(retval), _ran()), {}
         case _:
             return None, {}
 
 
-def _ran(adapter: CeleryAdapter) -> Ran | None:
+def _ran() -> Ran | None:
     running: _Running | None = getattr(_RUNNING, "task", None)
-    if running is None or running.started_ms is None:
-        return None
-    return Ran(running.started_ms, adapter.conductor.clock.monotonic_ms() - running.begun_ms, boot().worker)
-
-
-def _clear(adapter: CeleryAdapter, identity: Identity) -> None:
-    """Take the started mark back: the task will run again, in this worker or another."""
-    try:
-        adapter.journal.mark(identity.workflow, [Mark(MarkKind.CLEARED, identity.attempt)])
-    except JournalUnavailableError as problem:
-        _LOG.warning("workflow %s: the start stays marked: %s", quoted(identity.workflow.id), problem)
+    return None if running is None else running.execution.ran
 
 
 # In the main process
@@ -186,7 +164,7 @@ def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **
     running: _Running | None = getattr(_RUNNING, "task", None)
     if running is not None and running.task_id == task_id:
         return  # in the task itself: its postrun follows
-    identity = Identity.read(sender.request) or _identity_of_held(task_id)
+    identity = identity_in(sender.request) or _identity_of_held(task_id)
     if identity is None:
         return
     if isinstance(exception, WorkerLostError):
@@ -196,14 +174,14 @@ def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **
 
 
 def _on_revoked(sender: Any = None, request: Any = None, expired: bool = False, **_: Any) -> None:
-    identity = Identity.read(_headers(request))
+    identity = identity_in(_headers(request))
     if identity is not None:
         reason = TaskRevokedError("expired" if expired else "revoked")
         _later(sender.app, identity, Failed(identity.attempt, failure_of(reason), is_revoked=not expired))
 
 
 def _on_unknown(sender: Any = None, message: Any = None, name: str = "", **_: Any) -> None:
-    identity = Identity.read(message.headers)
+    identity = identity_in(message.headers)
     if identity is not None:
         _later(sender.app, identity, Failed(identity.attempt, failure_of(NotRegistered(name)), is_final=True))
 
@@ -225,18 +203,10 @@ def _headers(request: Any) -> Any:
 def _identity_of_held(task_id: str) -> Identity | None:
     """Find the identity of a task whose request Celery hides, among those that this worker holds."""
     held = worker_state.requests.get(task_id)
-    return None if held is None else Identity.read(_headers(held))
+    return None if held is None else identity_in(_headers(held))
 
 
 def _adapter(app: Any, identity: Identity) -> CeleryAdapter | None:
     """Give the app's adapter if it keeps the task's workflow."""
     adapter = adapter_of(app)
-    if adapter.journal.namespace == identity.namespace:
-        return adapter
-    _LOG.error(
-        "workflow %s was started in namespace %s, but this app has %s: give both apps the same dyrygent_namespace",
-        quoted(identity.workflow.id),
-        quoted(identity.namespace),
-        quoted(adapter.journal.namespace),
-    )
-    return None
+    return adapter if adapter.keeps(identity) else None

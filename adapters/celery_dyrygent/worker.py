@@ -5,33 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
-import socket
 from typing import Any, ClassVar, Final
 
-from attrs import frozen
 from celery import bootsteps
 from celery.worker import state
 
 from celery_dyrygent.adapter import adapter_of
 from celery_dyrygent.brokers import warn_about
-from celery_dyrygent.identity import Identity
+from celery_dyrygent.identity import identity_in
 from dyrygent_core import UsageError
 from dyrygent_core.ports import Lease
 from dyrygent_runtime import Sweeper
+from dyrygent_runtime.holdings import Boot
 
-__all__ = ["Boot", "SweeperStep", "began", "boot", "left"]
+__all__ = ["SweeperStep", "began", "boot", "left"]
 
 _LOG = logging.getLogger("dyrygent")
 _MOST_TRIES: Final = 5
-
-
-@frozen
-class Boot:
-    """One life of a worker: its name, and a token made when it started."""
-
-    worker: str
-    boot: str
 
 
 _BOOT: list[Boot] = []
@@ -42,13 +32,13 @@ _INHERITED: Final = "DYRYGENT_WORKER"
 def boot() -> Boot:
     """Return this worker's boot. Pool processes inherit it from the main process, so its lease covers them."""
     if not _BOOT:
-        _BOOT.append(_inherited() or Boot(f"celery@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8)))
+        _BOOT.append(_inherited() or Boot.of_process("celery"))
     return _BOOT[-1]
 
 
 def _begin(worker: str) -> None:
     """Begin a life of a worker, in its main process, before there are pool processes."""
-    here = Boot(worker, secrets.token_hex(8))
+    here = Boot.named(worker)
     _BOOT.append(here)
     os.environ[_INHERITED] = json.dumps([os.getpid(), here.worker, here.boot])
 
@@ -119,6 +109,6 @@ def _ids(requests: Any) -> frozenset[str]:
             held = list(requests)
         except RuntimeError:
             continue
-        known = ((it.id, Identity.read(it.request_dict)) for it in held if it.id not in _LEFT)
+        known = ((it.id, identity_in(it.request_dict)) for it in held if it.id not in _LEFT)
         return frozenset(identity.replaces or task_id for task_id, identity in known if identity is not None)
     return frozenset()

@@ -1,6 +1,10 @@
 """What all engine adapters share: the conductor, the sweep, the journals, and the handle on a run."""
 
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.engine_adapter import EngineAdapter
+from dyrygent_runtime.execution import Execution
+from dyrygent_runtime.holdings import Boot, Holdings
+from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.listeners import Listener, NodeChanged, Notification, TurnTaken, WorkflowChanged
 from dyrygent_runtime.requests import OnUnfinished
 from dyrygent_runtime.run import Run
@@ -11,7 +15,12 @@ from dyrygent_runtime.sweep import sweep_workflow
 from dyrygent_runtime.sweeper import Sweeper
 
 __all__ = [
+    "Boot",
     "Conductor",
+    "EngineAdapter",
+    "Execution",
+    "Holdings",
+    "Identity",
     "Listener",
     "NodeChanged",
     "Notification",

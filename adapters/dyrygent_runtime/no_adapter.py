@@ -8,7 +8,16 @@ from typing import Any, Final
 from dyrygent_core import Attempt, Call, UsageError
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import AdapterUnavailableError, UnsupportedVersionError, quoted
-from dyrygent_core.ports import Dispatch, Finding, Refusal, Submission, ValueCodec, WorkflowKey, WorkflowOutcome
+from dyrygent_core.ports import (
+    Capability,
+    Dispatch,
+    Finding,
+    Refusal,
+    Submission,
+    ValueCodec,
+    WorkflowKey,
+    WorkflowOutcome,
+)
 
 __all__ = ["NoAdapter"]
 
@@ -17,6 +26,11 @@ _WHY: Final = "this process has no engine adapter"
 
 class NoAdapter:
     """Reads results as plain JSON; leaves every dispatch to a process that has an engine."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """None."""
+        return frozenset()
 
     @property
     def values(self) -> ValueCodec:

@@ -8,40 +8,23 @@ with the same functions and journal, and its sweeper finds what is unfinished.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
-from dyrygent_core import Attempt, Call, Failed, Outcome, Ran, UsageError, Workflow
-from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.errors import AdapterUnavailableError, JournalUnavailableError, UnknownNodeError, quoted
-from dyrygent_core.ports import (
-    Clock,
-    Dispatch,
-    Finding,
-    Journal,
-    Lease,
-    Mark,
-    MarkKind,
-    Refusal,
-    Submission,
-    ValueCodec,
-    WorkflowKey,
-    WorkflowOutcome,
-)
-from dyrygent_runtime import Conductor, OnConflict, Run, Settings, Sweeper, start
+from dyrygent_core import Attempt, Call, Failed, UsageError, Workflow
+from dyrygent_core.errors import AdapterUnavailableError, UnknownNodeError, quoted
+from dyrygent_core.ports import Capability, Clock, Dispatch, Finding, Journal, Refusal, Submission
+from dyrygent_runtime import EngineAdapter, OnConflict, Run, Settings, Sweeper
+from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.holdings import Boot, Holdings
+from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.journals import MemoryJournal
-from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.listeners import Listener
-from dyrygent_runtime.outbox import Outbox
-from dyrygent_runtime.reports import raised, returned
-from dyrygent_runtime.settling import settle
+from dyrygent_runtime.reports import Report
 
 __all__ = ["LocalAdapter"]
 
@@ -49,10 +32,10 @@ _LOG = logging.getLogger("dyrygent")
 
 Functions: TypeAlias = Mapping[str, Callable[..., Any]]
 
-_LOCAL_POLL_MS = 100
+_LOCAL_POLL_MS: Final = 100
 
 
-class LocalAdapter:
+class LocalAdapter(EngineAdapter):
     """Runs workflows of `functions`, by name, in `workers` threads.
 
     `journal`: where workflows are kept; a `MemoryJournal` by default. `listeners`: who is told what changes, see
@@ -75,21 +58,18 @@ class LocalAdapter:
             raise UsageError(message)
         _check_functions(functions)
         self._functions = dict(functions)
-        self.journal = journal if journal is not None else MemoryJournal()
-        settings = settings or Settings(poll_ms=_LOCAL_POLL_MS)
-        self._marks = LateMarks(self.journal, settings)
-        self.conductor = Conductor(
-            self.journal, self, settings=settings, clock=clock, listeners=listeners, mark=self._marks.add
+        super().__init__(
+            journal if journal is not None else MemoryJournal(),
+            settings=settings or Settings(poll_ms=_LOCAL_POLL_MS),
+            clock=clock,
+            listeners=listeners,
         )
-        self._identity = Lease(f"local@{socket.gethostname()}:{os.getpid()}", secrets.token_hex(8))
         self._lock = threading.Lock()
-        self._active: set[str] = set()
-        self._reserved: set[str] = set()
         self._revoked: set[str] = set()
         self._is_closed = False
-        self._outbox = Outbox(self.conductor)
+        self._holdings = Holdings(Boot.of_process("local"))
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="dyrygent-local")
-        self._sweeper = Sweeper(self.conductor, lease=self._lease)
+        self._sweeper = Sweeper(self.conductor, lease=self._holdings.lease)
         self._sweeper.start()
 
     def __enter__(self) -> Self:
@@ -115,7 +95,7 @@ class LocalAdapter:
         if self._is_closed:
             message = "this LocalAdapter is closed; make another"
             raise UsageError(message)
-        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags)
+        return super().start(workflow, id=id, on_conflict=on_conflict, tags=tags)
 
     def close(self) -> None:
         """Let the functions that run now end, start no more, and stop sweeping.
@@ -125,14 +105,14 @@ class LocalAdapter:
         self._is_closed = True
         self._sweeper.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
-        settle(self._outbox, self._marks)
+        self.settle()
 
     # The adapter port
 
     @property
-    def values(self) -> ValueCodec:
-        """Plain JSON."""
-        return JSON_VALUES
+    def capabilities(self) -> frozenset[Capability]:
+        """Its attempts are in this process, whose lease names them, and go with it."""
+        return frozenset({Capability.REVOKE_WAITING, Capability.REPORTS_START, Capability.LEASES})
 
     def check(self, call: Call) -> None:
         """Refuse a target that is no function here, and options, which this engine has none of."""
@@ -154,82 +134,51 @@ class LocalAdapter:
             with self._lock:
                 if self._is_closed:
                     raise AdapterUnavailableError("this LocalAdapter is closed")
-                if item.attempt_id in self._active | self._reserved:
-                    continue
-                self._reserved.add(item.attempt_id)
-                self._threads.submit(self._run, item)
+                if self._holdings.reserve(item.attempt_id):
+                    self._threads.submit(self._run, item)
         return tuple(refusals)
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
         """Tell which attempts are in this process; their outcomes it reports by itself (A3)."""
-        with self._lock:
-            return {it.attempt: Finding() for it in submissions if it.attempt_id in self._active | self._reserved}
-
-    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
-        """Know nothing of other processes' queues (A6); what waits here is in this one's lease."""
-        return {}
+        return {it.attempt: Finding() for it in submissions if it.attempt_id in self._holdings}
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Drop attempts that have not begun; a running function cannot be stopped (A4)."""
+        reserved = self._holdings.lease().reserved
         with self._lock:
-            self._revoked |= {it.attempt_id for it in submissions} & self._reserved
-
-    def hand_over(self, key: WorkflowKey, position: int, offset: int) -> bool:
-        """Leave all of it to the owner: there is no other process."""
-        return False
-
-    def publish(self, outcome: WorkflowOutcome) -> None:
-        """Do nothing: whoever waits watches the journal (A5)."""
+            self._revoked |= {it.attempt_id for it in submissions} & reserved
 
     # What runs in the threads
 
     def _run(self, item: Dispatch) -> None:
         """Run one attempt and report its outcome (A2)."""
-        with self._lock:
-            self._reserved.discard(item.attempt_id)
-            self._active.add(item.attempt_id)
+        self._holdings.begin(item.attempt_id)
         try:
-            outcome, results = self._outcome(item)
-            if outcome is not None:
-                self._outbox.report(item.workflow, [outcome], results)
+            if not self._is_closed:
+                self._run_to_the_end(item)
         except Exception:  # noqa: BLE001  # nobody reads this thread's future
             _LOG.exception("workflow %s: an outcome was not recorded", quoted(item.workflow.id))
         finally:
-            with self._lock:
-                self._active.discard(item.attempt_id)
+            self._holdings.drop(item.attempt_id)
 
-    def _outcome(self, item: Dispatch) -> tuple[Outcome | None, dict[Attempt, bytes]]:
-        if self._is_closed:
-            return None, {}
-        if item.attempt_id in self._revoked:
+    def _run_to_the_end(self, item: Dispatch) -> None:
+        with self._lock:
+            is_revoked = item.attempt_id in self._revoked
             self._revoked.discard(item.attempt_id)
-            return Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True), {}
-        started_ms = self._mark_started(item)
-        begun_ms = self.conductor.clock.monotonic_ms()
+        if is_revoked:
+            revoked = Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True)
+            self.outbox.report(item.workflow, [revoked])
+            return
+        execution = Execution.begin(self, Identity.of(item), self._holdings.boot)
+        execution.end(self._called(item, execution))
+
+    def _called(self, item: Dispatch, execution: Execution) -> Report:
         inputs = item.call.inputs.value
         try:
             value = self._functions[item.call.target](*inputs["args"], **inputs["kwargs"])
         except Exception as problem:  # noqa: BLE001  # the user's function
-            return raised(item.attempt, problem, self._ran(started_ms, begun_ms)), {}
-        ran = self._ran(started_ms, begun_ms)
-        return returned(item.attempt, value, JSON_VALUES, is_kept=item.is_kept, measure=item.measure, ran=ran)
-
-    def _mark_started(self, item: Dispatch) -> int | None:
-        mark = Mark(MarkKind.STARTED, item.attempt, self._identity.worker, self._identity.boot)
-        try:
-            return self._marks.write_with(item.workflow, [mark])
-        except JournalUnavailableError as problem:
-            _LOG.warning("workflow %s: the start is not marked: %s", quoted(item.workflow.id), problem)
-            return None
-
-    def _ran(self, started_ms: int | None, begun_ms: int) -> Ran | None:
-        if started_ms is None:
-            return None
-        return Ran(started_ms, self.conductor.clock.monotonic_ms() - begun_ms, self._identity.worker)
-
-    def _lease(self) -> Lease:
-        with self._lock:
-            return Lease(self._identity.worker, self._identity.boot, frozenset(self._active), frozenset(self._reserved))
+            return execution.raised(problem)
+        return execution.returned(value)
 
 
 class UnknownFunctionError(UnknownNodeError):

@@ -12,7 +12,7 @@ from redis import Redis
 import celery_dyrygent
 from celery_dyrygent import CeleryAdapter
 from celery_dyrygent.backend import _failure, look_up
-from celery_dyrygent.identity import Identity
+from celery_dyrygent.identity import identity_in
 from celery_dyrygent.results import WorkflowResult
 from dyrygent_core import (
     Attempt,
@@ -33,6 +33,7 @@ from dyrygent_core.errors import UpstreamFailedError
 from dyrygent_core.ports import Dispatch, Submission, WorkflowKey
 from dyrygent_runtime import Run
 from dyrygent_runtime.fold import attempt_id
+from dyrygent_runtime.identity import Identity
 from tests.celery_dyrygent.conftest import Workers, wait_until
 from tests.celery_dyrygent.test_worker import PREFIX, ended, story, task
 
@@ -274,7 +275,7 @@ def test_what_a_worker_must_know_travels_with_the_message() -> None:
     item = Dispatch(key, "n", Attempt("a", 3, 2), "id", call("t"), True, "first", ((), ("rows", 0)))  # noqa: FBT003
     identity = Identity.of(item)
 
-    assert Identity.read({"dyrygent": identity.as_header()}) == identity
+    assert identity_in({"dyrygent": identity.as_text()}) == identity
     assert identity.measure == ((), ("rows", 0))
 
 

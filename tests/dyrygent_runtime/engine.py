@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dyrygent_core import Attempt, Call
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import AdapterUnavailableError
-from dyrygent_core.ports import Dispatch, Finding, Refusal, Submission, ValueCodec, WorkflowKey, WorkflowOutcome
+from dyrygent_core.ports import (
+    Capability,
+    Dispatch,
+    Finding,
+    Refusal,
+    Submission,
+    ValueCodec,
+    WorkflowKey,
+    WorkflowOutcome,
+)
 from dyrygent_runtime import Conductor
 
 
@@ -30,6 +39,10 @@ class ManualEngine:
         self.queued: dict[Attempt, int] = {}
         self.published: list[WorkflowOutcome] = []
         self.conductor: Conductor = None  # type: ignore[assignment]  # the fixture sets it
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset({Capability.LOOKUP, Capability.WAITING, Capability.HANDS_OVER, Capability.PUBLISHES})
 
     @property
     def values(self) -> ValueCodec:

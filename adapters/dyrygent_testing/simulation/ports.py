@@ -10,6 +10,7 @@ from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import (
     Appended,
+    Capability,
     Created,
     Dispatch,
     Finding,
@@ -87,6 +88,11 @@ class SimulatedAdapter:
         self._recorder = recorder
         self.conductor: Conductor
         """Set by whoever makes both."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but stopping what runs, and telling of a death before the lease does."""
+        return frozenset(Capability) - {Capability.REVOKE_RUNNING, Capability.REPORTS_LOSS}
 
     @property
     def values(self) -> ValueCodec:
