@@ -26,17 +26,34 @@ Journal
                 one that was opened again.
 
 Adapter
-    A1 dispatch Sends attempts under exactly the ids they carry. A permanent refusal is returned, never raised.
-                A transport error raises `AdapterUnavailableError` and fails nothing.
+    What an adapter does not claim among its `capabilities` does nothing, and finds nothing; what it claims holds as
+    the engine is set up here.
+    A1 dispatch Sends attempts under exactly the ids they carry, and the functions get the values that the calls have.
+                A permanent refusal is returned, never raised, and holds up nothing else of the batch; a name that is
+                only found to be unknown where it is to run is a failure for good. A transport error raises
+                `AdapterUnavailableError` and fails nothing; some of the batch may have been sent.
     A2 report   Each execution's outcome is given to the conductor by the process that ran it, as its first act after
                 the execution, and never before the engine's own record of it where there is one. A success tells
-                how long the lists are at the paths that its dispatch asks to measure.
-    A3 lookup   One read, one finding. No finding means that the engine shows no sign of the attempt.
-    A4 revoke   Best effort; never raises for an attempt that is unknown or over.
+                how long the lists are at the paths that its dispatch asks to measure, and brings its value if that
+                is kept; one that cannot be written is a failure for good. A task that ends without an outcome, as
+                by `sys.exit`, is told as a failure or found lost (A11), and the worker serves on or is replaced.
+    A3 lookup   One read, one finding, and none at odds with the report. No finding means that the engine shows no
+                sign of the attempt. A record that is older than the attempt by more than clocks differ is another's.
+                An engine that cannot be asked raises `AdapterUnavailableError`.
+    A4 revoke   Best effort; never raises for an attempt that is unknown or over. The end of one that was dropped is
+                reported as revoked, or not at all.
     A5 publish  May be repeated; the same round of a workflow always brings the same outcome. A rerun that begins
                 is told as the state RUNNING, and takes back what was told before.
     A6 waiting  Counts the messages that wait in an attempt's queue; what a worker holds does not wait. Where the
                 engine cannot tell, the attempt is left out.
+    A7 values   What was encoded is decoded equal and of the same types: all that JSON knows, at the least. Anything
+                else is refused with `EncodingError`, and what was not encoded here with an error of ours.
+    A8 handover May be lost, and may be taken by two: the sweep sends what nobody did, and A10 holds.
+    A9 check    Judges by what this process knows: it asks nobody and sends nothing.
+    A10 again   One id may be sent, delivered and run more than once, also at once, and late, after the end or the loss
+                of its attempt. Each execution reports; the journal keeps the first outcome.
+    A11 losses  A worker that dies loses nothing for good. What it ran is found lost, by its lease or by what the
+                engine tells; with SURVIVES, what it held unstarted runs elsewhere under the same id.
 """
 
 from __future__ import annotations
@@ -248,7 +265,7 @@ class Journal(Protocol):
 
 
 class Adapter(Protocol):
-    """The port to an engine. Clauses A1 to A6."""
+    """The port to an engine. Clauses A1 to A11."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -257,11 +274,11 @@ class Adapter(Protocol):
 
     @property
     def values(self) -> ValueCodec:
-        """The engine's serialisation of payloads."""
+        """The engine's serialisation of payloads (A7)."""
         ...
 
     def check(self, call: Call) -> None:
-        """Raise `UsageError` for a call that this engine can never run, before anything is started."""
+        """Raise `UsageError` for a call that this engine can never run, before anything is started (A9)."""
         ...
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
@@ -281,7 +298,7 @@ class Adapter(Protocol):
         ...
 
     def hand_over(self, key: WorkflowKey, position: int, offset: int) -> bool:
-        """Let another process send what position `position` emitted, `offset` on; False: the owner goes on itself."""
+        """Let another process send what position `position` emitted, `offset` on (A8); False: the owner does."""
         ...
 
     def publish(self, outcome: WorkflowOutcome) -> None:

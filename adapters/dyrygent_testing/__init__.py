@@ -1,4 +1,4 @@
-"""The public testing toolkit: strategies, a slow model, rule machines, and the conformance suite of journals.
+"""The public testing toolkit: strategies, a slow model, rule machines, and the conformance suites of both ports.
 
 Each name is loaded when it is first asked for, so a suite needs no more than what it is written with.
 """
@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dyrygent_testing.adapter_suite import QUICK, AdapterEngine, AdapterSuite
+    from dyrygent_testing.adapter_tasks import TASKS
     from dyrygent_testing.agreement import check_agreement
     from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for
     from dyrygent_testing.journal_machine import JournalMachine
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from dyrygent_testing.workflow_strategies import workflows
 
 __all__ = [
+    "QUICK",
+    "TASKS",
+    "AdapterEngine",
+    "AdapterSuite",
     "Fault",
     "FaultKind",
     "Faults",
@@ -63,6 +69,10 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "AdapterEngine": "adapter_suite",
+    "AdapterSuite": "adapter_suite",
+    "QUICK": "adapter_suite",
+    "TASKS": "adapter_tasks",
     "Fault": "simulation",
     "Faults": "simulation",
     "JournalMachine": "journal_machine",
