@@ -24,6 +24,7 @@ PACKAGES: Final = {
     "dyrygent_core": ROOT / "dyrygent_core",
     "dyrygent_runtime": ROOT / "adapters" / "dyrygent_runtime",
     "celery_dyrygent": ROOT / "adapters" / "celery_dyrygent",
+    "dramatiq_dyrygent": ROOT / "adapters" / "dramatiq_dyrygent",
     "local_dyrygent": ROOT / "adapters" / "local_dyrygent",
     "dyrygent_testing": ROOT / "adapters" / "dyrygent_testing",
 }
@@ -31,6 +32,7 @@ ARROWS: Final[dict[str, frozenset[str]]] = {
     "dyrygent_core": frozenset(),
     "dyrygent_runtime": frozenset({"dyrygent_core"}),
     "celery_dyrygent": frozenset({"dyrygent_core", "dyrygent_runtime"}),
+    "dramatiq_dyrygent": frozenset({"dyrygent_core", "dyrygent_runtime"}),
     "local_dyrygent": frozenset({"dyrygent_core", "dyrygent_runtime"}),
     "dyrygent_testing": frozenset({"dyrygent_core", "dyrygent_runtime"}),
 }
@@ -38,14 +40,17 @@ THIRD_PARTIES: Final[dict[str, frozenset[str]]] = {
     "dyrygent_core": frozenset({"attr", "attrs"}),
     "dyrygent_runtime": frozenset({"attr", "attrs", "redis", "sqlalchemy"}),
     "celery_dyrygent": frozenset({"amqp", "attr", "attrs", "billiard", "celery", "click", "kombu", "rich", "vine"}),
+    "dramatiq_dyrygent": frozenset({"attr", "attrs", "dramatiq", "pika"}),
     "local_dyrygent": frozenset({"attr", "attrs"}),
     "dyrygent_testing": frozenset({"attr", "attrs", "celery", "hypothesis", "pytest"}),
 }
 EXTRAS: Final = (
     "celery",
     "click",
+    "dramatiq",
     "hypothesis",
     "kombu",
+    "pika",
     "psycopg",
     "pymysql",
     "pytest",

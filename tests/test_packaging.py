@@ -14,7 +14,14 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parent.parent
-PACKAGES: Final = ("dyrygent_core", "dyrygent_runtime", "celery_dyrygent", "local_dyrygent", "dyrygent_testing")
+PACKAGES: Final = (
+    "dyrygent_core",
+    "dyrygent_runtime",
+    "celery_dyrygent",
+    "dramatiq_dyrygent",
+    "local_dyrygent",
+    "dyrygent_testing",
+)
 NOT_PACKAGES: Final = ("adapters", "tests", "property_tests", "examples", "docs", "benchmarks")
 
 

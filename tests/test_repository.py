@@ -53,14 +53,14 @@ def test_the_extras_are_those_that_are_documented(project: dict[str, Any]) -> No
 
 
 def test_the_extra_dev_brings_all_that_the_tests_need(project: dict[str, Any]) -> None:
-    """One extra is enough to run everything; Dramatiq's waits for its adapter."""
+    """One extra is enough to run everything."""
     (own,) = (
         requirement.extras
         for requirement in map(Requirement, project["optional-dependencies"]["dev"])
         if requirement.name == project["name"]
     )
 
-    assert own == set(project["optional-dependencies"]) - {"dev", "dramatiq"}
+    assert own == set(project["optional-dependencies"]) - {"dev"}
 
 
 def test_every_requirement_has_a_lower_bound(project: dict[str, Any]) -> None:
@@ -77,8 +77,7 @@ def test_the_constraints_are_exact_versions_within_the_bounds(project: dict[str,
     wrong = [
         str(requirement)
         for requirement in _requirements(project)
-        if requirement.name != "dramatiq"
-        and not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "0"))
+        if not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "0"))
     ]
     assert wrong == []
 
