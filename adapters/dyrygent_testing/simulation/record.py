@@ -159,9 +159,11 @@ class Recorder:
         )
         return len(self.executed) - 1
 
-    def executed_to(self, number: int, outcome: Outcome) -> None:
+    def executed_to(self, number: int, outcome: Outcome, returned: bytes | None) -> None:
         """Note the end of an execution."""
-        self.executed[number] = evolve(self.executed[number], ended_ms=self._loop.now_ms, outcome=outcome)
+        self.executed[number] = evolve(
+            self.executed[number], ended_ms=self._loop.now_ms, outcome=outcome, returned=returned
+        )
 
     def publish(self, life: Life, outcome: WorkflowOutcome) -> None:
         """Note what the engine was told of a workflow."""

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
-from dyrygent_core import Attempt, Node, Observation, State, Workflow, advance
+from dyrygent_core import Attempt, Call, Definition, Node, Observation, State, Workflow, advance
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Journal
 from dyrygent_runtime import Settings
@@ -20,7 +20,7 @@ from dyrygent_testing.simulation.gate import Gate
 from dyrygent_testing.simulation.loop import Loop
 from dyrygent_testing.simulation.process import Process, Room, World
 from dyrygent_testing.simulation.record import Recorder
-from dyrygent_testing.simulation.tasks import Outcomes, Tasks
+from dyrygent_testing.simulation.tasks import Tasks
 from dyrygent_testing.simulation.trace import ActKind, History, Life, Trace
 
 __all__ = ["MakeJournal", "Scene"]
@@ -42,8 +42,9 @@ class Scene:
     def __init__(
         self,
         workflow: Workflow,
+        built: tuple[Definition, tuple[Call, ...]],
         *,
-        outcomes: Outcomes | None,
+        tasks: Tasks,
         order: Ordering,
         length_ms: Callable[[Attempt], int],
         rooms: Sequence[Room],
@@ -62,7 +63,7 @@ class Scene:
         self._engine = Engine(self._loop, order, Random(f"{seed} order"), self._workers)
         self._gate = Gate(self._loop, self._fate, self.recorder, self._engine.flush)
         self._world = World(
-            self._loop, self._gate, self.recorder, self._engine, self._store, settings, Tasks(outcomes), length_ms
+            self._loop, self._gate, self.recorder, self._engine, self._store, settings, tasks, length_ms
         )
         self._rooms: dict[str, Room | None] = {f"w{number}": room for number, room in enumerate(rooms, 1)}
         self._rooms[_CLIENT] = None
@@ -71,7 +72,7 @@ class Scene:
             self._boot(Life(name, 1))
         self._client = Client(self._world, workflow, lambda: self._processes[_CLIENT])
         self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
-        self._definition, self._calls = workflow.build()  # raises what `start` would, before anything happens
+        self._definition, self._calls = built
         self._patience_ms = _patience_ms(settings, self._definition.graph.nodes, length_ms)
         for name in self._names:
             self._client.start(name)

@@ -12,12 +12,12 @@ from attrs.validators import ge, instance_of
 
 from dyrygent_core import Attempt, Observation, Workflow
 from dyrygent_runtime import Settings
-from dyrygent_testing.simulation.arguments import ordering_of
+from dyrygent_testing.simulation.arguments import check_nodes, functions_of, ordering_of
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
-from dyrygent_testing.simulation.tasks import Outcomes
+from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
 from dyrygent_testing.simulation.trace import Trace
 
 __all__ = ["Durations", "Workers", "simulate"]
@@ -45,6 +45,7 @@ class Workers:
 def simulate(
     workflow: Workflow,
     *,
+    functions: Functions | Callable[[], Functions] | None = None,
     outcomes: Outcomes | None = None,
     order: Order | str | Sequence[str] = Order.FIFO,
     durations: Durations = _USUAL_MS,
@@ -58,7 +59,11 @@ def simulate(
 ) -> Trace:
     """Start a workflow, let it run among faults, and return all that happened. No real time passes.
 
-    `outcomes`: what executions come to, by default success. `order`: which message is delivered next, or node ids: of
+    `functions`: your tasks by target name, called as an engine would; a value that is no function stands for what the
+    task returns; what is not named succeeds. A function that makes them lets every simulation begin with a world of its
+    own. A task is called when its execution ends, in no time.
+    `outcomes`: what executions come to, by default success; what is said here to fail, or not to come to its end, is
+    not called. `order`: which message is delivered next, or node ids: of
     those that wait, the one that stands first is next, and what is not named comes last. With one worker that is the
     order in which nodes run, as far as their edges allow it.
     `workers`: how many processes run attempts, or `Workers`. A number stands for one slot each and one message held
@@ -73,13 +78,21 @@ def simulate(
     `journal` does: no thread, no clock, no file. Equal arguments give traces of equal `digest`, in any process and over
     any journal.
 
-    Raises `UsageError` as `start` does for a workflow that cannot be built, and for faults that cannot happen.
+    Raises `UsageError` as `start` does for a workflow that cannot be built, for faults that cannot happen, and for
+    names of nodes and targets that are not there.
     """
-    ordering = ordering_of(order, workflow)
+    built = workflow.build()  # raises what `start` would, before anything happens
+    definition, calls = built
+    ordering = ordering_of(order, definition.graph)
+    if isinstance(outcomes, Mapping):
+        check_nodes(outcomes, definition.graph)
+    if isinstance(durations, Mapping):
+        check_nodes(durations, definition.graph)
     workers = Workers(workers, prefetch=int(isinstance(ordering, Order))) if isinstance(workers, int) else workers
     scene = Scene(
         workflow,
-        outcomes=outcomes,
+        built,
+        tasks=Tasks(outcomes, functions_of(functions, calls, outcomes)),
         order=ordering,
         length_ms=_length_ms(durations),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,

@@ -1,6 +1,7 @@
 """What an execution comes to: as drawn, as a function of the user's says, or a success with a value made up here.
 
-Every execution makes a value of its own, so that one that takes another's place is seen.
+Every execution makes a value of its own, so that one that takes another's place is seen; where there are functions of
+the user's, all executions of one instance make the same, so that nothing but those functions can tell them apart.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from dyrygent_core.nodes import Path
 from dyrygent_core.ports import Dispatch, Finding
 from dyrygent_runtime.reports import Report, raised, returned
 
-__all__ = ["Ending", "Outcomes", "Tasks"]
+__all__ = ["Ending", "Functions", "Outcomes", "Tasks", "revoked"]
 
 Outcomes: TypeAlias = Mapping[str, Sequence[Outcome]] | Callable[[Dispatch], Any]
 """What executions come to: outcomes of attempts by node, as `outcomes_for` draws them, or a function that is the task:
 it gets the dispatch, and returns a value or raises. An attempt of which nothing is said succeeds."""
+
+Functions: TypeAlias = Mapping[str, Any]
+"""The tasks by target name: functions, called as an engine would, or values that stand for what they return."""
 
 _USUAL_SIZE: Final = 2
 _LARGEST_SIZE: Final = 8
@@ -40,10 +44,15 @@ class Ending:
 class Tasks:
     """Runs attempts."""
 
-    def __init__(self, outcomes: Outcomes | None) -> None:
+    def __init__(self, outcomes: Outcomes | None, functions: Functions | None = None) -> None:
         self._function = outcomes if callable(outcomes) else None
+        self._functions = functions
         by_node: Mapping[str, Sequence[Outcome]] = {} if outcomes is None or callable(outcomes) else outcomes
         self._drawn = {outcome.attempt: outcome for its in by_node.values() for outcome in its}
+
+    def decide(self, outcome: Outcome) -> None:
+        """Say what an attempt comes to; of a success that has neither sizes nor branches, the function says more."""
+        self._drawn[outcome.attempt] = outcome
 
     def is_deadly(self, attempt: Attempt) -> bool:
         """Tell whether this attempt takes its process with it."""
@@ -51,17 +60,27 @@ class Tasks:
 
     def run(self, item: Dispatch, execution: int, ran: Ran | None) -> Ending:
         """Run one attempt to its end."""
-        if self._function is not None:
-            try:
-                value = self._function(item)
-            except Exception as problem:  # noqa: BLE001  # the user's function
-                return _ended((raised(item.attempt, problem, ran), {}), None)
-            return self._returned(item, value, ran)
         drawn = self._drawn.get(item.attempt, Succeeded(item.attempt))
-        if isinstance(drawn, Succeeded):
-            value = _made_up(item, drawn.sizes, execution)
-            return self._returned(item, value if drawn.branches is None else Take(value, drawn.branches), ran)
-        return _ended((drawn if isinstance(drawn, Lost) else evolve(drawn, ran=ran), {}), None)
+        if not isinstance(drawn, Succeeded):
+            return _ended((drawn if isinstance(drawn, Lost) else evolve(drawn, ran=ran), {}), None)
+        try:
+            value = self._value(item, drawn.sizes, execution)
+        except Exception as problem:  # noqa: BLE001  # the user's function
+            return _ended((raised(item.attempt, problem, ran), {}), None)
+        return self._returned(item, value if drawn.branches is None else _taking(value, drawn.branches), ran)
+
+    def _value(self, item: Dispatch, sizes: Sequence[int], execution: int) -> Any:
+        if self._function is not None:
+            return self._function(item)
+        if self._functions is None:
+            return _made_up(item, sizes, f".{item.attempt.number} by {execution}")
+        if item.call.target not in self._functions:
+            return _made_up(item, sizes, "")
+        function = self._functions[item.call.target]
+        if not callable(function):
+            return function
+        inputs = JSON_VALUES.decode(JSON_VALUES.encode(item.call.inputs.value))  # its own, as if it came in a message
+        return function(*inputs["args"], **inputs["kwargs"])
 
     def _returned(self, item: Dispatch, value: Any, ran: Ran | None) -> Ending:
         report = returned(item.attempt, value, JSON_VALUES, is_kept=item.is_kept, measure=item.measure, ran=ran)
@@ -89,10 +108,13 @@ def revoked(attempt: Attempt) -> Ending:
 _REVOKED: Final = Failed(Attempt("nobody"), is_revoked=True)
 
 
-def _made_up(item: Dispatch, sizes: Sequence[int], execution: int) -> Any:
+def _taking(value: Any, branches: tuple[str, ...]) -> Take:
+    return Take(value.value if isinstance(value, Take) else value, branches)
+
+
+def _made_up(item: Dispatch, sizes: Sequence[int], whose: str) -> Any:
     """Make a value that has the lists that others map over, of these lengths where that can be."""
-    attempt = item.attempt
-    name = f"{attempt.node}[{attempt.index}].{attempt.number} by {execution}"
+    name = f"{item.attempt.node}[{item.attempt.index}]{whose}"
     lists: dict[Path, Any] = {}
     for path, size in zip_longest(item.measure, sizes, fillvalue=_USUAL_SIZE):
         if isinstance(path, tuple):

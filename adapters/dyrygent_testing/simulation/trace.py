@@ -6,16 +6,32 @@ Whether it was right is for `check_invariants` to say.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from enum import Enum
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from dyrygent_core import Attempt, Call, Definition, Observation, Outcome, State, Status
+from dyrygent_core import (
+    Attempt,
+    Call,
+    Definition,
+    Failed,
+    Failure,
+    Observation,
+    Outcome,
+    State,
+    Status,
+    UnknownNodeError,
+    UsageError,
+)
+from dyrygent_core.codec import JSON_VALUES
+from dyrygent_core.errors import quoted
 from dyrygent_core.ports import Entry, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime.settings import Settings
 from dyrygent_testing.simulation.faults import Fault, Faults
+from dyrygent_testing.simulation.telling import chart, seconds, story_of, tale
 
 __all__ = [
     "Act",
@@ -108,6 +124,8 @@ class Executed:
     inputs: Any = field(repr=False)
     ended_ms: int | None = None
     outcome: Outcome | None = None
+    returned: bytes | None = field(default=None, repr=False)
+    """What the task returned, as JSON."""
 
 
 @frozen
@@ -185,9 +203,16 @@ class History:
     is_open: bool
 
 
-@frozen
+_NARROWEST = 60
+
+
+@frozen(repr=False)
 class Trace:
-    """All that happened in one simulation; everything is in the order in which it happened."""
+    """All that happened in one simulation; everything is in the order in which it happened.
+
+    Printed, it is a short story; `lines` has the whole log. What asks for a node raises `UnknownNodeError` for one that
+    is not there, and where several workflows run side by side it answers for the first.
+    """
 
     seed: int
     faults: Faults
@@ -236,6 +261,105 @@ class Trace:
         """The deaths of processes."""
         return tuple(it for it in self.struck if it.fault.kind.value == "crash")
 
+    # What one asks of it
+
+    def ran(self, node: str) -> bool:
+        """Tell whether any execution of a node has begun."""
+        return self.count(node) > 0
+
+    def count(self, node: str) -> int:
+        """Count the executions of a node that have begun; of a mapped one, those of all its instances."""
+        return len(self._executions(node))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The nodes that ran, by their first start."""
+        return tuple(dict.fromkeys(it.attempt.node for it in self._all_executions()))
+
+    def started_before(self, node: str, other: str) -> bool:
+        """Tell whether a node began, and before another one did, if that began at all."""
+        its, others = self._executions(node), self._executions(other)
+        return bool(its) and (not others or its[0].number < others[0].number)
+
+    def ended_before(self, node: str, other: str) -> bool:
+        """Tell whether a node's first execution came to its end, and before another node began, if that began at all.
+
+        Then the other one could see what it did.
+        """
+        ended_ms = [it.ended_ms for it in self._executions(node) if it.ended_ms is not None]
+        others = self._executions(other)
+        return bool(ended_ms) and (not others or min(ended_ms) <= others[0].started_ms)
+
+    @property
+    def makespan(self) -> timedelta:
+        """The simulated time from the start to the last end of an execution."""
+        begun_ms = min((it.at_ms for it in self.wrote), default=0)
+        ended_ms = max((it.ended_ms or it.started_ms for it in self._all_executions()), default=begun_ms)
+        return timedelta(milliseconds=ended_ms - begun_ms)
+
+    def result(self, node: str) -> Any:
+        """Return what a node's task returned, as JSON gives it back; of a mapped node a list by index.
+
+        The execution whose end was recorded first is the one that counts. Raises `UsageError` unless the node has
+        succeeded.
+        """
+        self._check(node)
+        state = self.state
+        if state.status(node) is not Status.SUCCEEDED:
+            message = (
+                f"node {quoted(node)} is {state.status(node).name}, so it has no result; see trace.story({node!r})"
+            )
+            raise UsageError(message)
+        if self.histories[0].definition.graph.node(node).each is None:
+            return self._returned(state.attempt(node))
+        statuses = enumerate(state.instance_statuses(node))
+        return [self._returned(state.attempt(node, at)) if it is Status.SUCCEEDED else None for at, it in statuses]
+
+    def failure(self, node: str) -> Failure | None:
+        """Return why the last execution of a node that failed did so; None if none failed."""
+        failed = [it.outcome for it in self._executions(node) if isinstance(it.outcome, Failed)]
+        return failed[-1].failure if failed else None
+
+    def timeline(self, width: int = 88) -> str:
+        """Draw who ran when, a line for each node in the order of their first starts, `width` characters wide.
+
+        `=` stands for running, `x` for where that failed, `?` for where the worker died, `!` for a fault.
+        Raises `UsageError` for less than 60 characters.
+        """
+        if width < _NARROWEST:
+            message = f"a timeline needs {_NARROWEST} characters or more, not {width}"
+            raise UsageError(message)
+        return chart(self, width)
+
+    def story(self, node: str) -> str:
+        """Tell what happened to one node: what was observed, executions, faults; and at the end why it is as it is."""
+        self._check(node)
+        return story_of(self, node)
+
+    def _check(self, node: str) -> None:
+        known = self.histories[0].definition.graph.numbers
+        if node not in known:
+            raise UnknownNodeError(node, known=known)
+
+    def _all_executions(self) -> Sequence[Executed]:
+        return [it for it in self.executed if it.workflow == self.histories[0].key.id] if self.histories else []
+
+    def _executions(self, node: str) -> Sequence[Executed]:
+        self._check(node)
+        return [it for it in self._all_executions() if it.attempt.node == node]
+
+    def _returned(self, attempt: Attempt) -> Any:
+        ran = [it for it in self._all_executions() if it.attempt == attempt and it.returned is not None]
+        counted = [it for it in ran if it.outcome in self._recorded()]
+        data = (counted or ran)[0].returned
+        assert data is not None
+        return JSON_VALUES.decode(data)
+
+    def _recorded(self) -> Sequence[Observation]:
+        return [evolve(entry.observation, at_ms=0) for entry in self.histories[0].entries]
+
+    # All of it
+
     @property
     def digest(self) -> str:
         """32 hexadecimal digits that are the same whenever, and wherever, the same happened."""
@@ -247,8 +371,12 @@ class Trace:
         return [f"{at_ms:>9} {text}" for at_ms, _, text in told]
 
     def __str__(self) -> str:
-        head = f"simulation of seed {self.seed} with {self.faults}: {self.histories and self.state!r}"
-        return "\n".join([head, *self.lines(), *self.problems])
+        return tale(self)
+
+    def __repr__(self) -> str:
+        how = self.state.workflow_state.name if self.histories else "not started"
+        struck = f", {len(self.struck)} faults" if self.struck else ""
+        return f"<Trace of seed {self.seed}: {how} after {seconds(self.ended_ms)}, ran {list(self.order)}{struck}>"
 
     def _told(self) -> Iterator[tuple[int, int, str]]:
         kinds = {act.number: f"{act.life} {act.kind.value}" for act in self.acts}

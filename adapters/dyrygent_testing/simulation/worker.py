@@ -133,7 +133,7 @@ class Worker:
         assert holding.execution is not None
         ran = None if holding.started_ms is None else Ran(holding.started_ms, length_ms, self._process.life.process)
         ending = world.tasks.run(item, holding.execution, ran)
-        world.recorder.executed_to(holding.execution, ending.report[0])
+        world.recorder.executed_to(holding.execution, ending.report[0], ending.finding.value)
         self._report(holding, ending)
 
     def _report(self, holding: _Holding, ending: Ending) -> None:
