@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from dyrygent_core import Call, Graph, UnknownNodeError, UsageError
 from dyrygent_core.checks import named
@@ -43,10 +42,8 @@ def functions_of(
     if callable(outcomes):
         message = "outcomes is a function that is every task, so functions would never be called; leave out one of them"
         raise UsageError(message)
-    made: Any = functions() if callable(functions) else functions
-    if not isinstance(made, Mapping):
-        message = f"functions are {{target name: function}}, or a function that makes that, not {type(made).__name__}"
-        raise UsageError(message)
+    made = functions() if callable(functions) else functions
+    _check_mapping(made)
     targets = dict.fromkeys(call.target for call in calls)
     for name in made:
         if name not in targets:
@@ -55,3 +52,9 @@ def functions_of(
             message = f"no node of this workflow calls {quoted(str(name))}, which functions name{hint}"
             raise UsageError(message)
     return made
+
+
+def _check_mapping(made: object) -> None:
+    if not isinstance(made, Mapping):
+        message = f"functions are {{target name: function}}, or a function that makes that, not {type(made).__name__}"
+        raise UsageError(message)

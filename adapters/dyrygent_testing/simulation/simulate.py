@@ -84,9 +84,9 @@ def simulate(
     built = workflow.build()  # raises what `start` would, before anything happens
     definition, calls = built
     ordering = ordering_of(order, definition.graph)
-    if isinstance(outcomes, Mapping):
+    if outcomes is not None and not callable(outcomes):
         check_nodes(outcomes, definition.graph)
-    if isinstance(durations, Mapping):
+    if not isinstance(durations, int) and not callable(durations):
         check_nodes(durations, definition.graph)
     workers = Workers(workers, prefetch=int(isinstance(ordering, Order))) if isinstance(workers, int) else workers
     scene = Scene(

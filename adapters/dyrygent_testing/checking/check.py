@@ -1,0 +1,158 @@
+"""`check_workflow`: one line that tries a workflow in many orders, among failures and faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, Verbosity, given
+from hypothesis import seed as seeded
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+
+from dyrygent_core import Outcome, UsageError, Workflow
+from dyrygent_core.errors import quoted
+from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
+from dyrygent_testing.checking.verdicts import Invariant, differences, unkept, wrong_with
+from dyrygent_testing.simulation import FaultKind, Trace, Workers, simulate
+from dyrygent_testing.simulation.simulate import Durations
+from dyrygent_testing.simulation.tasks import Functions
+
+__all__ = ["check_workflow"]
+
+_EXAMPLES: Final = 100
+_MOST_TOLD: Final = 3
+
+
+def check_workflow(
+    workflow: Workflow,
+    *,
+    functions: Functions | Callable[[], Functions] | None = None,
+    invariants: Sequence[Invariant] = (),
+    outcomes: st.SearchStrategy[Mapping[str, Sequence[Outcome]]] | None = None,
+    durations: Durations | None = None,
+    workers: Workers | int | None = None,
+    faults: Sequence[FaultKind | str] = tuple(FaultKind),
+    examples: int = _EXAMPLES,
+    settings: hypothesis_settings | None = None,
+    seed: int = 0,
+) -> None:
+    """Simulate a workflow `examples` times, and raise `AssertionError` with the smallest story that breaks a promise.
+
+    Each run has its own outcomes, order, number of workers, faults, and perhaps a cancel. Of each must hold: it ends;
+    no node runs before what it waits for; nothing runs twice without a fault; a cancel ends in CANCELLED, with only
+    finalizers after it; finalizers run once; every one of `invariants` holds. And where neither a cancel nor
+    `fail_fast` lets the order decide, each node comes to the status, and with `functions` to the result, that it has
+    without faults and in the usual order.
+
+    `functions`: your tasks by target name, as `simulate` takes them. If they keep something, give a function that
+    makes them, so that every run begins anew. `invariants`: functions that get the `Trace`, and raise or return False.
+    `outcomes`: draws what executions come to, by default that up to two nodes fail, time out, are lost or skip
+    themselves; `st.just({})` lets everything succeed. `workers`: by default 1 to 3. `faults`: the kinds that may
+    strike, up to three in a run; `()` leaves only order and outcomes. `settings`: those of Hypothesis, in the place of
+    `examples`; by default it keeps no database and has no deadline. The same `seed` tries the same runs, anywhere.
+
+    Cost: two simulations for each example, 10 ms of one core each for 20 nodes. A failure costs up to some hundred
+    more, to find a smaller one.
+    Raises `UsageError` as `simulate` does, and for functions that do not come to the same when they are run again.
+    """
+    checked = _Checked(
+        workflow, invariants, functions={} if functions is None else functions, durations=durations, workers=workers
+    )
+    calm = checked.calm({})
+    checked.check_steady(calm)
+    graph = calm.histories[0].definition.graph
+    drawn = schedules(
+        graph,
+        mishaps(graph) if outcomes is None else outcomes,
+        calm.hits,
+        kinds=[FaultKind(kind) for kind in faults],
+        is_crowded=workers is None,
+        length_ms=calm.ended_ms,
+    )
+    told = settings or _plain(examples)
+
+    @seeded(seed)
+    @hypothesis_settings(told, verbosity=_verbosity(told), report_multiple_bugs=False, print_blob=False)
+    @given(drawn)
+    def attempt(schedule: Schedule) -> None:
+        checked.try_(schedule)
+
+    try:
+        attempt()
+    except _BrokenError as broken:
+        raise AssertionError(str(broken)) from None
+    except Flaky as problem:
+        raise UsageError(_UNSTEADY) from problem
+
+
+_UNSTEADY: Final = (
+    "the functions come to something else when the same simulation is run again, so they keep something between two "
+    "runs, or depend on chance or time; give check_workflow a function that makes them anew: functions=lambda: {…}"
+)
+
+
+def _plain(examples: int) -> hypothesis_settings:
+    return hypothesis_settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=HealthCheck.__members__.values(),
+    )
+
+
+def _verbosity(told: hypothesis_settings) -> Verbosity:
+    """Keep Hypothesis silent about what is told better here, unless somebody wants to hear more than usual."""
+    return Verbosity.quiet if told.verbosity is Verbosity.normal else told.verbosity
+
+
+class _BrokenError(Exception):
+    """A run that breaks a promise; its text is the whole report."""
+
+
+class _Checked:
+    """The workflow, and what all of its simulations have in common."""
+
+    def __init__(self, workflow: Workflow, invariants: Sequence[Invariant], **told: Any) -> None:
+        self._workflow = workflow
+        self._invariants = invariants
+        self._told = {name: value for name, value in told.items() if value is not None}
+        self._calm: dict[str, Trace] = {}
+
+    def calm(self, outcomes: Mapping[str, Sequence[Outcome]]) -> Trace:
+        """Run it without faults and in the usual order."""
+        key = code_of(outcomes)
+        if key not in self._calm:
+            self._calm[key] = simulate(self._workflow, outcomes=outcomes, **self._told)
+        return self._calm[key]
+
+    def check_steady(self, calm: Trace) -> None:
+        """Raise `UsageError` if the same run comes to something else."""
+        again = simulate(self._workflow, **self._told)
+        if list(differences(again, calm, {})):
+            raise UsageError(_UNSTEADY)
+
+    def try_(self, schedule: Schedule) -> None:
+        """Run it once, and raise `_BrokenError` with the report if anything is wrong."""
+        trace = simulate(self._workflow, **{**self._told, **schedule.arguments()})
+        broken = list(self._broken(trace, schedule))
+        if broken:
+            raise _BrokenError(self._report(broken, trace, schedule))
+
+    def _broken(self, trace: Trace, schedule: Schedule) -> Iterator[str]:
+        yield from wrong_with(trace)
+        yield from (told for invariant in self._invariants if (told := unkept(invariant, trace)))
+        for told in differences(trace, self.calm(schedule.outcomes), schedule.outcomes):
+            yield f"order and faults must not matter: {told}"
+
+    def _report(self, broken: Sequence[str], trace: Trace, schedule: Schedule) -> str:
+        name = f"workflow {quoted(self._workflow.name)}" if self._workflow.name else "the workflow"
+        more = [f"and {len(broken) - _MOST_TOLD} more"] if len(broken) > _MOST_TOLD else []
+        shown = "\n".join(f"  {line}" for line in [*broken[:_MOST_TOLD], *more])
+        names = [f"{it}={it}" for it, value in self._told.items() if value != {} and it not in schedule.arguments()]
+        own = [f"{it}={code_of(value)}" for it, value in schedule.arguments().items()]
+        again = f"simulate({', '.join(['workflow', *names, *own])})"
+        return f"{name} breaks a promise\n{shown}\n\n{trace}\n\nThe same run again:\n  {again}"

@@ -1,0 +1,124 @@
+"""What must hold of any simulation of any workflow, as a user would say it, and what is wrong with one.
+
+The invariants that every trace is judged by are in `simulation.invariants`; here is what a user's own functions can
+break, and what can be said by looking at the end alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from dyrygent_core import (
+    DeadlinePassed,
+    Graph,
+    Lost,
+    Mode,
+    Outcome,
+    Role,
+    Status,
+    TimedOut,
+    WorkflowState,
+)
+from dyrygent_core.errors import quoted
+from dyrygent_testing.simulation import Trace, violations_in
+
+__all__ = ["Invariant", "differences", "unkept", "wrong_with"]
+
+Invariant: TypeAlias = Callable[[Trace], Any]
+"""What a user wants to hold of every run: raises, or returns False, if it does not."""
+
+_SAID: Final[Mapping[str, str]] = {
+    "L1": "always ends",
+    "L2": "always ends, and leaves nothing behind",
+    "I1": "order is respected",
+    "I3": "nothing runs twice without a fault",
+    "I7": "after a cancel only finalizers start",
+}
+"""What the numbers of the invariants are to a user; the others are ours alone."""
+_OURS: Final = "what Dyrygent promises"
+
+
+def wrong_with(trace: Trace) -> Iterator[str]:
+    """Say which promises a trace breaks, apart from the user's own."""
+    for violation in violations_in(trace):
+        yield f"{_SAID.get(violation.number, _OURS)}: {violation}"
+    state, graph = trace.state, trace.histories[0].definition.graph
+    is_late = any(isinstance(it, DeadlinePassed) for it in trace.observations)
+    if state.is_cancelled and not is_late and state.workflow_state is not WorkflowState.CANCELLED:
+        yield f"cancel ends in CANCELLED: it ended in {state.workflow_state.name}"
+    for node in graph.nodes:
+        if node.role is not Role.NODE:
+            yield from _finalizer(trace, node.id, node.role)
+
+
+def _finalizer(trace: Trace, node: str, role: Role) -> Iterator[str]:
+    """Say what is wrong with a finalizer: it runs once if it applies, and again only if it is tried again.
+
+    One that FAILED may never have run: what it needs could not be found, or all its attempts were lost.
+    """
+    status, count = trace.statuses[node], trace.count(node)
+    if role is Role.FINALLY and not count and status is not Status.FAILED:
+        yield f"finalizers run once: {quoted(node)} never ran, and is {status.name}"
+    if count > 1 and not trace.struck and trace.state.attempt(node).number == 1:
+        yield f"finalizers run once: {quoted(node)} ran {count} times"
+
+
+def unkept(invariant: Invariant, trace: Trace) -> str | None:
+    """Say how a user's invariant does not hold; None if it does."""
+    name = getattr(invariant, "__name__", repr(invariant))
+    try:
+        answer = invariant(trace)
+    except Exception as problem:  # noqa: BLE001  # the user's function
+        *_, frame = traceback.extract_tb(problem.__traceback__)
+        told = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
+        return f"{name}: {told}, at {frame.line}" if frame.line else f"{name}: {told}"
+    return f"{name}: it returned False" if answer is False else None
+
+
+def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> Sequence[str]:
+    """Say in what a run came to another end than a calm one of the same outcomes, where both must come to the same."""
+    if not _is_comparable(trace, calm, outcomes):
+        return ()
+    return [told for node in trace.statuses if (told := _difference(trace, calm, node))]
+
+
+def _difference(trace: Trace, calm: Trace, node: str) -> str | None:
+    here, there = trace.statuses[node], calm.statuses[node]
+    if here is not there:
+        return f"{quoted(node)} is {_reached(trace, node)}, and was {_reached(calm, node)} in a calm run"
+    if here is Status.SUCCEEDED and (result := trace.result(node)) != (calmly := calm.result(node)):
+        return f"{quoted(node)} returned {result!r}, and {calmly!r} in a calm run"
+    return None
+
+
+def _reached(trace: Trace, node: str) -> str:
+    failure = trace.failure(node)
+    status = trace.statuses[node]
+    return f"{status.name} ({failure})" if failure and status is Status.FAILED else status.name
+
+
+def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
+    """Tell whether the order and the faults must not be felt: where they are not the meaning, and made no outcome.
+
+    An attempt that is lost, or times out, by a fault is another outcome than the calm run had. It must not be felt
+    where its node has succeeded in the end, unless a later attempt was to come to something else.
+    """
+    graph = trace.histories[0].definition.graph
+    if not trace.state.is_finished or trace.state.is_cancelled or _is_ordered(graph, trace, calm):
+        return False
+    drawn = {outcome.attempt for its in outcomes.values() for outcome in its}
+    for it in trace.observations:
+        if isinstance(it, DeadlinePassed):
+            return False
+        if isinstance(it, Lost | TimedOut) and it.attempt not in drawn:
+            node = it.attempt.node
+            if trace.statuses[node] is not Status.SUCCEEDED or node in outcomes:
+                return False
+    return True
+
+
+def _is_ordered(graph: Graph, trace: Trace, calm: Trace) -> bool:
+    """Tell whether somebody had to be first: under `fail_fast`, if a node failed in both runs."""
+    return graph.mode is Mode.FAIL_FAST and all(Status.FAILED in it.statuses.values() for it in (trace, calm))
