@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dyrygent_testing.adapter_suite import QUICK, AdapterEngine, AdapterSuite
     from dyrygent_testing.adapter_tasks import TASKS
     from dyrygent_testing.agreement import check_agreement
+    from dyrygent_testing.checking import check_workflow
     from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
@@ -50,6 +51,7 @@ __all__ = [
     "WorkflowMachine",
     "check_agreement",
     "check_invariants",
+    "check_workflow",
     "failures",
     "faults",
     "final_statuses",
@@ -85,6 +87,7 @@ _HOMES: Final = {
     "WorkflowMachine": "machine",
     "check_agreement": "agreement",
     "check_invariants": "simulation",
+    "check_workflow": "checking",
     "failures": "history_strategies",
     "faults": "simulation.strategies",
     "final_statuses": "model",

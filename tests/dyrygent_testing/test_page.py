@@ -15,14 +15,21 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "simulate-a-workfl
 BLOCKS: Final = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_prints_what_it_says() -> None:
-    """Its first block is a file, and its text what that prints."""
-    code = next(text for language, text in BLOCKS if language == "python")
+FILES: Final = re.findall(
+    r"^```python\n# (\w+\.py)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert done.stderr == ""
-    assert done.stdout == next(text for language, text in BLOCKS if language == "text")
+def test_the_page_prints_what_it_says(tmp_path: Path) -> None:
+    """Each of its files prints the text that follows it."""
+    texts = [text for language, text in BLOCKS if language == "text"]
+    for name, code in FILES:
+        (tmp_path / name).write_text(code, encoding="utf-8")
+
+    for (name, _), text in zip(FILES, texts, strict=True):
+        done = subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        assert done.stdout == text
 
 
 def test_every_single_crash_of_the_page_is_survived() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 from hypothesis import HealthCheck, Phase, Verbosity, given
 from hypothesis import seed as seeded
@@ -100,7 +100,7 @@ def _plain(examples: int) -> hypothesis_settings:
         deadline=None,
         derandomize=False,
         phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=HealthCheck.__members__.values(),
+        suppress_health_check=list(cast("Iterable[HealthCheck]", HealthCheck)),
     )
 
 

@@ -31,6 +31,10 @@ __all__ = ["Schedule", "code_of", "mishaps", "schedules"]
 
 _MOST_MISHAPS: Final = 2
 _MOST_FAULTS: Final = 3
+_HIGHEST_RANK: Final = 7
+_PARTS: Final = ("worker", "message", "point", "journal", "engine")
+_RAN: Final = "worker.ran"
+_HELD: Final = "message.held"
 _MOST_TRIES: Final = 10
 _MOMENTS: Final = 24
 """Into how many parts the time of a run is cut, at the ends of which it may be cancelled."""
@@ -86,31 +90,60 @@ def schedules(
     too. `length_ms`: how long a run without faults takes.
     """
     nodes = [*graph.numbers]
-    moments = st.sampled_from([None] * _MOMENTS + [length_ms * at // _MOMENTS for at in range(_MOMENTS)])
+    moments = st.sampled_from([None] * 3 * _MOMENTS + [length_ms * at // _MOMENTS for at in range(_MOMENTS)])
     return Schedule(
         outcomes=draw(outcomes),
-        order=tuple(dict.fromkeys(draw(st.lists(st.sampled_from(nodes), max_size=len(nodes))))) if nodes else (),
-        workers=draw(st.sampled_from([1, 2, 3])) if is_crowded else None,
-        faults=tuple(draw(st.lists(_faults(hits, kinds), max_size=_MOST_FAULTS, unique_by=_place))),
+        order=draw(_orders(nodes)),
+        workers=draw(st.sampled_from([1, 1, 2, 3])) if is_crowded else None,
+        faults=draw(_faults(hits, kinds)),
         cancelled_ms=draw(moments),
     )
+
+
+def _orders(nodes: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    """Draw a rank for each node, of which 0 is none, so that each shrinks to it alone, and give those of a rank."""
+    ranks = st.lists(st.integers(0, _HIGHEST_RANK), min_size=len(nodes), max_size=len(nodes))
+    return ranks.map(lambda its: tuple(node for rank, node in _by_rank(its, nodes) if rank))
+
+
+def _by_rank(ranks: Sequence[int], nodes: Sequence[str]) -> Sequence[tuple[int, str]]:
+    return sorted(zip(ranks, nodes, strict=True), key=lambda it: -it[0])
 
 
 def _place(fault: Fault) -> tuple[str, int]:
     return fault.place, fault.hit
 
 
-def _faults(hits: Mapping[str, int], kinds: Sequence[FaultKind]) -> st.SearchStrategy[Fault]:
-    places = [place for place in hits if set(kinds) & set(kinds_at(place))]
-    return (
-        st.sampled_from(places).flatmap(lambda place: _faults_at(place, hits[place], kinds)) if places else st.nothing()
-    )
+def _faults(hits: Mapping[str, int], kinds: Sequence[FaultKind]) -> st.SearchStrategy[tuple[Fault, ...]]:
+    """Draw a part of the whole first: else most faults would strike one of the many calls of the journal."""
+    passed = {**hits, _HELD: max(1, hits.get(_HELD, 0))}  # by a message when a worker has died, so not without faults
+    places: dict[str, list[str]] = {part: [] for part in _PARTS}
+    for place in passed:
+        if set(kinds) & set(kinds_at(place)):
+            places[place.partition(".")[0]].append(place)
+    every = [its for its in places.values() if its]
+    if not every:
+        return st.just(())
+    drawn = st.sampled_from(every).flatmap(st.sampled_from)
+    faults = drawn.flatmap(lambda place: _faults_at(place, passed[place], kinds))
+    if FaultKind.CRASH in kinds and _RAN in passed:
+        faults = _deaths(passed) | faults
+    return st.lists(faults, max_size=_MOST_FAULTS, unique_by=_place).map(tuple)
+
+
+def _deaths(hits: Mapping[str, int]) -> st.SearchStrategy[Fault]:
+    """Draw the death that a user's task feels: it is done, nobody has heard of it, and so it is run again."""
+    return st.sampled_from([Fault(_RAN, hit, FaultKind.CRASH) for hit in range(1, hits[_RAN] + 1)])
 
 
 def _faults_at(place: str, hits: int, kinds: Sequence[FaultKind]) -> st.SearchStrategy[Fault]:
-    every = [(kind, ms) for kind in kinds_at(place) if kind in kinds for ms in _LENGTHS_MS.get(kind, (0,))]
+    every = [kind for kind in kinds_at(place) if kind in kinds]
     drawn = st.tuples(st.sampled_from(range(1, hits + 1)), st.sampled_from(every))
-    return drawn.map(lambda it: Fault(place, it[0], *it[1]))
+    return drawn.flatmap(lambda it: st.sampled_from(_lengths(place, *it)))
+
+
+def _lengths(place: str, hit: int, kind: FaultKind) -> Sequence[Fault]:
+    return [Fault(place, hit, kind, ms) for ms in _LENGTHS_MS.get(kind, (0,))]
 
 
 def mishaps(graph: Graph) -> st.SearchStrategy[Mapping[str, Sequence[Outcome]]]:
@@ -122,17 +155,17 @@ def mishaps(graph: Graph) -> st.SearchStrategy[Mapping[str, Sequence[Outcome]]]:
     return drawn.map(lambda them: {its[0].attempt.node: its for its in them})
 
 
-def _mishaps_of(node: Node) -> Iterator[tuple[Outcome, ...]]:
+def _mishaps_of(node: Node) -> Iterator[Sequence[Outcome]]:
     first = Attempt(node.id)
-    yield (Failed(first),)
+    yield [Failed(first)]
     if node.max_attempts > 1:
         yield tuple(
             Failed(Attempt(node.id, number=number)) for number in range(1, min(node.max_attempts, _MOST_TRIES) + 1)
         )
-    yield (TimedOut(first),)
-    yield (Lost(first),)
+    yield [TimedOut(first)]
+    yield [Lost(first)]
     if node.role is Role.NODE:
-        yield (Skipped(first),)
+        yield [Skipped(first)]
 
 
 # As code

@@ -108,11 +108,11 @@ def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Ou
     graph = trace.histories[0].definition.graph
     if not trace.state.is_finished or trace.state.is_cancelled or _is_ordered(graph, trace, calm):
         return False
-    drawn = {outcome.attempt for its in outcomes.values() for outcome in its}
+    drawn = {(type(outcome), outcome.attempt) for its in outcomes.values() for outcome in its}
     for it in trace.observations:
         if isinstance(it, DeadlinePassed):
             return False
-        if isinstance(it, Lost | TimedOut) and it.attempt not in drawn:
+        if isinstance(it, Lost | TimedOut) and (type(it), it.attempt) not in drawn:
             node = it.attempt.node
             if trace.statuses[node] is not Status.SUCCEEDED or node in outcomes:
                 return False

@@ -28,6 +28,7 @@ from dyrygent_core import (
 )
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
+from dyrygent_core.phrases import counted
 from dyrygent_core.ports import Entry, WorkflowKey, WorkflowOutcome
 from dyrygent_runtime.settings import Settings
 from dyrygent_testing.simulation.faults import Fault, Faults
@@ -375,7 +376,7 @@ class Trace:
 
     def __repr__(self) -> str:
         how = self.state.workflow_state.name if self.histories else "not started"
-        struck = f", {len(self.struck)} faults" if self.struck else ""
+        struck = f", {counted(len(self.struck), 'fault')}" if self.struck else ""
         return f"<Trace of seed {self.seed}: {how} after {seconds(self.ended_ms)}, ran {list(self.order)}{struck}>"
 
     def _told(self) -> Iterator[tuple[int, int, str]]:
