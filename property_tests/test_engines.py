@@ -1,0 +1,85 @@
+"""One workflow, any engine: the same end and the same results, which are the ones that the pure model foretells.
+
+Many workflows are drawn at a time and run side by side, for engines are slow to answer and idle most of the time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, Protocol
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from celery_dyrygent import CeleryAdapter, register_workflow_processor
+from dyrygent_core import Workflow
+from dyrygent_runtime import Run, Settings
+from dyrygent_runtime.journals import MemoryJournal
+from local_dyrygent import LocalAdapter
+from property_tests.acting import TARGET, Acted, Play, acting, plays
+
+SIDE_BY_SIDE: Final = 20
+_LIMIT_S: Final = 60
+_QUICK: Final = Settings(poll_ms=20, sweep_interval_ms=2_000)
+
+
+class Starting(Protocol):
+    """What every adapter has."""
+
+    def start(self, workflow: Workflow) -> Run: ...
+
+
+@contextmanager
+def _threads() -> Iterator[Starting]:
+    with LocalAdapter({TARGET: acting()}, settings=_QUICK) as adapter:
+        yield adapter
+
+
+@contextmanager
+def _celery() -> Iterator[Starting]:
+    app = Celery("engines", broker="memory://engines", backend="cache+memory://")
+    app.conf.update(
+        broker_transport_options={"polling_interval": 0.01},
+        dyrygent_journal=MemoryJournal("engines"),
+        dyrygent_settings=_QUICK,
+    )
+    register_workflow_processor(app)
+    app.task(acting(), name=TARGET)
+    with start_worker(app, pool="threads", concurrency=4, perform_ping_check=False, loglevel="ERROR"):
+        yield CeleryAdapter(app)
+
+
+ENGINES: Final[dict[str, Callable[[], Any]]] = {"threads": _threads, "celery": _celery}
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[dict[str, Starting]]:
+    """Give every engine, with its worker running."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(engine()) for name, engine in ENGINES.items()}
+
+
+_TOKENS: Final = map(str, itertools.count())
+
+
+@settings(max_examples=max(2, settings().max_examples // SIDE_BY_SIDE))
+@given(st.lists(plays(token=lambda: next(_TOKENS)), min_size=SIDE_BY_SIDE, max_size=SIDE_BY_SIDE))
+def test_every_engine_comes_to_what_the_model_foretells(engines: dict[str, Starting], together: list[Play]) -> None:
+    """The same workflow value, started on each engine, ends in the same statuses and with the same results."""
+    runs = {name: [engine.start(play.workflow) for play in together] for name, engine in engines.items()}
+    foretold = [play.foretold() for play in together]
+
+    for name, its in runs.items():
+        assert [_acted(run) for run in its] == foretold, name
+
+
+def _acted(run: Run) -> Acted:
+    run.wait(_LIMIT_S)
+    state = run.state
+    names = state.statuses
+    return Acted(state.workflow_state, dict(names), {name: state.width(name) for name in names}, run.results())
