@@ -114,7 +114,10 @@ def plays(draw: st.DrawFn, *, token: Callable[[], str]) -> Play:
     graph = Graph(drawn_graph.nodes, max_in_flight=drawn_graph.max_in_flight)  # with no deadline
     drawn = draw(outcomes_for(graph))
     script = {
-        outcome.attempt: told for its in drawn.values() for outcome in its if (told := _told(graph, outcome)) is not None
+        outcome.attempt: told
+        for its in drawn.values()
+        for outcome in its
+        if (told := _told(graph, outcome)) is not None
     }
     return Play(graph, script, _workflow(graph, script, token()))
 

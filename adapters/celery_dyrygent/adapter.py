@@ -17,7 +17,7 @@ from celery import Celery
 
 from celery_dyrygent.backend import has_backend, look_up, store_outcome
 from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
-from celery_dyrygent.eager import EagerConductor, Inline, applying, eager_journal, is_eager
+from celery_dyrygent.eager import Eager, applying, eager_journal, is_eager
 from celery_dyrygent.errbacks import with_failures
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
@@ -37,6 +37,7 @@ from dyrygent_core.ports import (
     WorkflowOutcome,
 )
 from dyrygent_runtime import Conductor, EngineAdapter, Notification, OnConflict, Run, Settings, start
+from dyrygent_runtime.inline import InlineConductor
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.settings import CHUNK
 
@@ -95,14 +96,14 @@ class CeleryAdapter(EngineAdapter):
         app = unwrapped(app)
         check_configuration(app)
         self.app = app
-        self.inline = Inline(self) if is_eager(app) else None
+        self.inline = Eager(self) if is_eager(app) else None
         self._values = KombuValues(app)
         super().__init__(
             journal or eager_journal(app) or journal_of(app),
             settings=settings or settings_of(app),
             listeners=[*listeners_of(app), *listeners],
             send_limit=CHUNK,
-            conductor=Conductor if self.inline is None else EagerConductor,
+            conductor=Conductor if self.inline is None else partial(InlineConductor, self.inline),
         )
         _ALIVE.add(self)
         for tell in _TELLING:

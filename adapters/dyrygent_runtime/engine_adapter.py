@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.codec import JSON_VALUES
@@ -50,7 +50,7 @@ class EngineAdapter(ABC):
 
     `journal`: where workflows are kept. `listeners`: who is told what changes, see `dyrygent_runtime.listeners`.
     `send_limit`: how many attempts of a turn are sent here before the rest is handed over; None sends all.
-    `conductor`: another kind of conductor.
+    `conductor`: what makes another kind of conductor.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EngineAdapter(ABC):
         clock: Clock | None = None,
         listeners: Iterable[Listener] = (),
         send_limit: int | None = None,
-        conductor: type[Conductor] = Conductor,
+        conductor: Callable[..., Conductor] = Conductor,
     ) -> None:
         settings = settings or Settings()
         self.journal = journal
