@@ -39,6 +39,7 @@ Adapter
                 by `sys.exit`, is told as a failure or found lost (A11), and the worker serves on or is replaced.
     A3 lookup   One read, one finding, and none at odds with the report. No finding means that the engine shows no
                 sign of the attempt. A record that is older than the attempt by more than clocks differ is another's.
+                An engine that knows an attempt to be held by nobody may say so, and it is sent again at once.
                 An engine that cannot be asked raises `AdapterUnavailableError`.
     A4 revoke   Best effort; never raises for an attempt that is unknown or over. The end of one that was dropped is
                 reported as revoked, or not at all.

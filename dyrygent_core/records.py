@@ -290,10 +290,14 @@ class Refusal:
 
 @frozen
 class Finding:
-    """What a look-up saw of an attempt: its outcome if it is over, and its value where it has one."""
+    """What a look-up saw of an attempt: its outcome if it is over, and its value where it has one.
+
+    `gone_before_ms`: nobody holds it any more, unless it was sent after this time of the journal's store.
+    """
 
     outcome: Outcome | None = None
     value: bytes | None = field(default=None, repr=False)
+    gone_before_ms: int | None = None
 
 
 @frozen

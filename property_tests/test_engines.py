@@ -6,6 +6,7 @@ Many workflows are drawn at a time and run side by side, for engines are slow to
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Final, Protocol
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celery_dyrygent import CeleryAdapter, register_workflow_processor
@@ -41,6 +42,12 @@ def _threads() -> Iterator[Starting]:
 
 
 @contextmanager
+def _inline() -> Iterator[Starting]:
+    with LocalAdapter({TARGET: acting()}, workers=0, settings=_QUICK) as adapter:
+        yield adapter
+
+
+@contextmanager
 def _celery() -> Iterator[Starting]:
     app = Celery("engines", broker="memory://engines", backend="cache+memory://")
     app.conf.update(
@@ -54,7 +61,7 @@ def _celery() -> Iterator[Starting]:
         yield CeleryAdapter(app)
 
 
-ENGINES: Final[dict[str, Callable[[], Any]]] = {"threads": _threads, "celery": _celery}
+ENGINES: Final[dict[str, Callable[[], Any]]] = {"threads": _threads, "inline": _inline, "celery": _celery}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,17 @@ def engines() -> Iterator[dict[str, Starting]]:
         yield {name: stack.enter_context(engine()) for name, engine in ENGINES.items()}
 
 
+_DRAWN: Final = Counter[str]()
 _TOKENS: Final = map(str, itertools.count())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tally() -> Iterator[Counter[str]]:
+    """Hold what was drawn to what was asked for."""
+    _DRAWN.clear()
+    yield _DRAWN
+    assert _DRAWN["with failures"] >= 0.3 * _DRAWN["all"], _DRAWN
+    assert _DRAWN["with maps"] >= 0.2 * _DRAWN["all"], _DRAWN
 
 
 @settings(max_examples=max(2, settings().max_examples // SIDE_BY_SIDE))
@@ -74,6 +91,14 @@ def test_every_engine_comes_to_what_the_model_foretells(engines: dict[str, Start
     runs = {name: [engine.start(play.workflow) for play in together] for name, engine in engines.items()}
     foretold = [play.foretold() for play in together]
 
+    _DRAWN.update(
+        {
+            "all": len(foretold),
+            "with failures": sum(it.has_failures for it in foretold),
+            "with maps": sum(it.has_maps for it in foretold),
+            "nodes": sum(len(it.statuses) for it in foretold),
+        }
+    )
     for name, its in runs.items():
         assert [_acted(run) for run in its] == foretold, name
 

@@ -133,7 +133,7 @@ class Eager(Inline):
         if not state.is_finished or state.workflow_state not in (WorkflowState.FAILURE, WorkflowState.ERROR):
             return
         attempt = state.first_failed_attempt
-        if attempt in problems:
+        if attempt is not None and attempt in problems:
             raise problems[attempt]
         raise end_of(self._celery, key)["result"]
 

@@ -64,6 +64,9 @@ class Inline(ABC):
         """Say which of the attempts in flight that are not queued here are to be sent, and which are lost."""
         return silent, ()
 
+    def drop(self, item: Dispatch) -> None:  # noqa: B027  # not everybody keeps account of what is queued
+        """Do without an attempt that was queued, and is not to be run."""
+
     def holds(self, key: WorkflowKey) -> bool:
         """Tell whether anything of a workflow is queued."""
         with self._lock:
@@ -78,7 +81,7 @@ class Inline(ABC):
         """Run what is queued of a workflow, and what follows from that, to the end.
 
         Returns False, at once, if somebody is at it already: that one does the rest. What a task lets out that is no
-        `Exception`, such as KeyboardInterrupt, comes out of here; what is queued then waits for the next time.
+        `Exception`, such as KeyboardInterrupt, comes out of here; what was queued is sent again the next time.
         """
         with self._lock:
             if key in self._busy:
@@ -89,9 +92,9 @@ class Inline(ABC):
             while (item := self._next(key)) is not None or work.goes_on() or not self._leave(key):
                 if item is not None:
                     work.do(item)
-        finally:
-            with self._lock:
-                self._busy.discard(key)
+        except BaseException:
+            self._give_up(key)
+            raise
         return True
 
     def _next(self, key: WorkflowKey) -> Dispatch | None:
@@ -108,6 +111,14 @@ class Inline(ABC):
             self._busy.discard(key)
             return True
 
+    def _give_up(self, key: WorkflowKey) -> None:
+        """Stop in the middle: what is queued is not held any more."""
+        with self._lock:
+            self._busy.discard(key)
+            left = self._queues.pop(key, ())
+        for item in left:
+            self.drop(item)
+
 
 class _Work:
     """The work on one workflow, by one thread."""
@@ -122,9 +133,11 @@ class _Work:
         """Run one attempt, unless it is no longer wanted."""
         folded = self._conductor.refresh(self._key)
         if not is_in_flight(folded, item.attempt):
+            self._inline.drop(item)
             return
         self._done.add(item.attempt)
         if item.attempt in folded.state.to_revoke:
+            self._inline.drop(item)
             revoked = failure_of(RuntimeError("revoked"))
             self._conductor.turn(self._key, [Failed(item.attempt, revoked, is_revoked=True)])
         else:

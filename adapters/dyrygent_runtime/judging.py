@@ -3,6 +3,7 @@
     started on a worker that died, or forgot it          lost
     started longer ago than its node's time-out          timed out
     held unstarted by a worker that died                 sent again at once; lost after the last time
+    held by nobody, as the engine knows                  sent again at once, however often
     in no queue any more, since a worker died            the same: it took the message, and died too soon to say so
     sent, and not started for too long                   sent again; lost after the last time
     to be stopped: never sent, or silent for too long    lost
@@ -52,7 +53,7 @@ class Judge:
 
     `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since, or to be
     empty.
-    `vanished`: those that may have, and that no queue holds any more.
+    `vanished`: those that may have, and that no queue holds any more. `gone`: those that the engine knows to be.
     """
 
     folded: Folded
@@ -61,6 +62,7 @@ class Judge:
     stopped: frozenset[Attempt]
     moved: frozenset[Attempt] = frozenset()
     vanished: frozenset[Attempt] = frozenset()
+    gone: frozenset[Attempt] = frozenset()
 
     def why_lost(self, attempt: Attempt, mark: Marks) -> str | None:
         """Say why the attempt is gone for good, or None."""
@@ -68,7 +70,7 @@ class Judge:
             return self._why_worker_lost(attempt, mark, mark.started_ms)
         if attempt in self.stopped:
             return self._why_stopped(attempt, mark)
-        if mark.sent <= self.settings.max_resends or self._is_held_by_the_living(attempt):
+        if attempt in self.gone or mark.sent <= self.settings.max_resends or self._is_held_by_the_living(attempt):
             return None
         if self._was_held_by_the_dead(attempt, mark):
             return f"sent {mark.sent} times, and whoever held it died before it started"
@@ -78,6 +80,8 @@ class Judge:
         """Tell whether the attempt is to be sent, or sent again, under the same id."""
         if mark.started_ms is not None or attempt in self.stopped or self._is_held_by_the_living(attempt):
             return False
+        if attempt in self.gone:
+            return True
         if not mark.sent:
             return not has_sign and self._is_past_grace(attempt)
         return self._was_held_by_the_dead(attempt, mark) or self._is_overdue(attempt, mark)
@@ -114,6 +118,8 @@ class Judge:
         return None
 
     def _why_stopped(self, attempt: Attempt, mark: Marks) -> str | None:
+        if attempt in self.gone:
+            return "gone before it started"
         if not mark.sent and self._is_past_grace(attempt):  # before that its owner may be about to send it
             return "never sent"
         is_over = self.holders.now_ms - self._stopped_ms(attempt) > self.settings.cancel_grace_ms

@@ -161,7 +161,7 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
         _LOG.warning("workflow %s: the engine cannot be asked: %s", quoted(folded.key.id), problem)
         return _View(timed_out=over, limits_ms=limits_ms)
     silent = [it for it in old if not _has_ended(findings, it)]
-    judge = _judge(conductor, folded, silent, marks)
+    judge = evolve(_judge(conductor, folded, silent, marks), gone=_gone(findings, marks))
     lost = {it: reason for it in silent if (reason := judge.why_lost(it, marks[it])) is not None}
     over = [it for it in over if it not in lost and not _has_ended(findings, it)]
     gone = {*lost, *over}
@@ -191,6 +191,12 @@ def _in_no_queue(conductor: Conductor, folded: Folded, doubtful: Sequence[Attemp
         _LOG.warning("workflow %s: the queues cannot be asked: %s", quoted(folded.key.id), problem)
         return frozenset()
     return frozenset(it for it in doubtful if waiting.get(it) == 0)
+
+
+def _gone(findings: Mapping[Attempt, Finding], marks: Mapping[Attempt, Marks]) -> frozenset[Attempt]:
+    """Return the attempts that nobody holds, as the engine knows."""
+    times_ms = {it: finding.gone_before_ms for it, finding in findings.items()}
+    return frozenset(it for it, at_ms in times_ms.items() if at_ms is not None and (marks[it].sent_ms or 0) < at_ms)
 
 
 def _has_ended(findings: Mapping[Attempt, Finding], attempt: Attempt) -> bool:

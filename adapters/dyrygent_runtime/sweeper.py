@@ -36,6 +36,7 @@ class Sweeper:
     """Sweeps in a daemon thread from `start` to `stop`.
 
     `lease` tells which attempts run in this worker and which it holds; None for a process that runs none.
+    `before`: what each round begins with.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Sweeper:
         conductor: Conductor,
         *,
         lease: Callable[[], Lease] | None = None,
+        before: Callable[[], object] | None = None,
         name: str = "dyrygent-sweeper",
     ) -> None:
         self._conductor = conductor
+        self._before = before
         self._keeper = lease and LeaseKeeper(conductor.journal, conductor.settings, conductor.clock, lease)
         self._purged_ms: int | None = None
         self._left: set[WorkflowKey] = set()
@@ -76,13 +79,15 @@ class Sweeper:
         """
         if self._keeper is not None:
             self._keeper.renew()
+        if self._before is not None:
+            self._before()
         settings, claimed_ms = self._conductor.settings, self._conductor.clock.monotonic_ms()
         claimed = self._conductor.journal.due(limit=_MOST_CLAIMED, claim_ms=settings.claim_ms)
         for due in claimed:
             if self._conductor.clock.monotonic_ms() - claimed_ms >= settings.claim_ms:
                 break  # those before took so long that others may have it now
             self._sweep(due, claimed_ms)
-        self._purge()
+        self.purge()
         return len(claimed)
 
     def _run(self) -> None:
@@ -132,7 +137,7 @@ class Sweeper:
         except UnknownWorkflowError:
             return
 
-    def _purge(self) -> None:
+    def purge(self) -> None:
         """Delete some of the workflows that ended too long ago, once a minute."""
         retention_ms, now_ms = self._conductor.settings.retention_ms, self._conductor.clock.monotonic_ms()
         if retention_ms is None or (self._purged_ms is not None and now_ms - self._purged_ms < _BETWEEN_PURGES_MS):

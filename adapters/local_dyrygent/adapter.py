@@ -1,46 +1,62 @@
-"""The local adapter: plain Python functions, by name, in threads of this process.
+"""The local adapter: plain Python functions, by name, in threads of this process or in the one that starts.
 
 It is the reference of the adapter port and the embedded default. With a `MemoryJournal` a workflow lives as long
-as the process; with an `SqlJournal` on a file another process goes on where this one died: make a `LocalAdapter`
-with the same functions and journal, and its sweeper finds what is unfinished.
+as the process; with a SQLite file another process goes on where this one died: make a `LocalAdapter` with the same
+functions and file.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Final, Self
 
-from dyrygent_core import Attempt, Call, Failed, UsageError, Workflow
-from dyrygent_core.errors import AdapterUnavailableError, UnknownNodeError, quoted
+from dyrygent_core import Attempt, Call, Failed, Lost, UsageError, Workflow
+from dyrygent_core.errors import AdapterUnavailableError, quoted
 from dyrygent_core.ports import Capability, Clock, Dispatch, Finding, Journal, Refusal, Submission
-from dyrygent_runtime import EngineAdapter, OnConflict, Run, Settings, Sweeper
+from dyrygent_runtime import Conductor, EngineAdapter, OnConflict, Run, Settings, Sweeper
 from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.holdings import Boot, Holdings
 from dyrygent_runtime.identity import Identity
-from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_runtime.inline import Inline, InlineConductor
+from dyrygent_runtime.journals import MemoryJournal, open_journal
+from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.reports import Report
+from local_dyrygent.functions import Functions, Registered, UnknownFunctionError, check_workers
+from local_dyrygent.life import Life
+from local_dyrygent.threads import Threads
 
 __all__ = ["LocalAdapter"]
 
 _LOG = logging.getLogger("dyrygent")
 
-Functions: TypeAlias = Mapping[str, Callable[..., Any]]
-
-_LOCAL_POLL_MS: Final = 100
+_SETTINGS: Final = Settings(poll_ms=100, sweep_interval_ms=1_000)
+"""Asking costs little here, and so a process that is started again goes on within a second."""
+_STOP_S: Final = 5.0
+_NEUTRAL: Final = frozenset({"queue"})
+"""Options that say where a task runs and not what it does: here it runs in this process, whatever they say."""
 
 
 class LocalAdapter(EngineAdapter):
-    """Runs workflows of `functions`, by name, in `workers` threads.
+    """Runs workflows of `functions`, by name, in `workers` threads; with `workers=0` in the thread that starts them.
 
-    `journal`: where workflows are kept; a `MemoryJournal` by default. `listeners`: who is told what changes, see
-    `dyrygent_runtime.listeners`.
-    Use it as a context manager, or call `close`; a workflow that is under way then waits in its journal.
+    `functions`: what returns a coroutine, such as an `async def`, is run to its end, all in one event loop.
+    `workers`: with 0, `start` returns when the workflow has ended; functions run one after the other, delays between
+    attempts are not waited for, and time-outs and deadlines are not minded.
+    `journal`: where workflows are kept, also as a URL such as `sqlite:///runs.db`; a `MemoryJournal` by default.
+    `listeners`: who is told what changes, see `dyrygent_runtime.listeners`.
+
+    Use it as a context manager, or call `close`; a workflow that is under way then waits in its journal. What is
+    unfinished there when the adapter is made, threads go on with at once; without threads, `resume` does.
+    Raises `UsageError` for functions, a number of workers and a URL that cannot be.
     """
 
     def __init__(
@@ -48,29 +64,39 @@ class LocalAdapter(EngineAdapter):
         functions: Functions,
         *,
         workers: int = 4,
-        journal: Journal | None = None,
+        journal: Journal | str | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
-        if workers < 1:
-            message = f"workers must be at least 1, not {workers}"
-            raise UsageError(message)
-        _check_functions(functions)
-        self._functions = dict(functions)
+        check_workers(workers)
+        self._registered = Registered(functions)
+        self._owns_journal = isinstance(journal, str)
+        self.inline = _Here(self) if workers == 0 else None
         super().__init__(
-            journal if journal is not None else MemoryJournal(),
-            settings=settings or Settings(poll_ms=_LOCAL_POLL_MS),
+            open_journal(journal) if isinstance(journal, str) else MemoryJournal() if journal is None else journal,
+            settings=settings or _SETTINGS,
             clock=clock,
             listeners=listeners,
+            conductor=Conductor if self.inline is None else partial(InlineConductor, self.inline),
         )
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._revoked: set[str] = set()
         self._is_closed = False
-        self._holdings = Holdings(Boot.of_process("local"))
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="dyrygent-local")
-        self._sweeper = Sweeper(self.conductor, lease=self._holdings.lease)
-        self._sweeper.start()
+        self._has_ended = False
+        self.holdings = Holdings(Boot.of_process("local"))
+        conductor = self.conductor
+        self.life = Life(self.journal, conductor.settings, conductor.clock, self.holdings)
+        self.life.begin()
+        self._threads = Threads(workers, "dyrygent-local")
+        self._sweeper = Sweeper(conductor, lease=self.holdings.lease, before=self.life.look)
+        self._keeper = LeaseKeeper(self.journal, conductor.settings, conductor.clock, self.holdings.lease)
+        if self.inline is None:
+            self._sweeper.start()
+        else:
+            self._keeper.start()
+        atexit.register(self._go)
 
     def __enter__(self) -> Self:
         return self
@@ -78,10 +104,13 @@ class LocalAdapter(EngineAdapter):
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+        else:
+            self._let_be()
 
     def __repr__(self) -> str:
-        return f"<LocalAdapter of {len(self._functions)} functions>"
+        return f"<LocalAdapter of {len(self._registered)} functions>"
 
     def start(
         self,
@@ -91,21 +120,76 @@ class LocalAdapter(EngineAdapter):
         on_conflict: OnConflict | str = OnConflict.EXISTING,
         tags: Sequence[str] = (),
     ) -> Run:
-        """Start a workflow, see `dyrygent_runtime.start`."""
-        if self._is_closed:
-            message = "this LocalAdapter is closed; make another"
-            raise UsageError(message)
-        return super().start(workflow, id=id, on_conflict=on_conflict, tags=tags)
+        """Start a workflow, see `dyrygent_runtime.start`; without threads, run it to its end."""
+        self._check_open()
+        run = super().start(workflow, id=id, on_conflict=on_conflict, tags=tags)
+        if self.inline is not None:
+            self.inline.finish(run)
+            self._sweeper.purge()
+        return run
+
+    def resume(self) -> tuple[Run, ...]:
+        """Go on with all that is unfinished in the journal; return its runs, the newest first.
+
+        Without threads it returns when what nobody else is at has ended. Threads go on by themselves.
+        """
+        self._check_open()
+        runs = tuple(Run(self.conductor, key) for key in self.life.open_workflows())
+        if self.inline is not None:
+            for run in reversed(runs):
+                self.inline.finish(run)
+        return runs
 
     def close(self) -> None:
         """Let the functions that run now end, start no more, and stop sweeping.
 
-        If the journal is away, their outcomes are tried to be recorded for some seconds more.
+        If the journal is away, their outcomes are tried to be recorded for some seconds more. Where the adapter is
+        left by Ctrl-C, `sys.exit` or the end of the interpreter, it does not wait for its functions: they end with
+        the process, and their attempts are lost.
         """
-        self._is_closed = True
-        self._sweeper.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._stop()
+        self._threads.join()
+        self._registered.close()
         self.settle()
+        self._end()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._is_closed = True
+        self._sweeper.stop()
+        self._keeper.stop(_STOP_S)
+        self._threads.stop()
+
+    def _let_be(self) -> None:
+        """Begin nothing more, and wait for nothing; what still runs has its lease for as long as the process lives."""
+        self._stop()
+        if not self.holdings.lease().active:
+            self._go()
+
+    def _go(self) -> None:
+        """Leave what runs behind: the interpreter ends."""
+        if os.getpid() != self._pid:
+            return
+        self._stop()
+        self.settle()
+        self._end()
+
+    def _end(self) -> None:
+        atexit.unregister(self._go)
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self.life.end()
+        if self._owns_journal:
+            self.journal.dispose()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            message = "this LocalAdapter is closed; make another"
+            raise UsageError(message)
+        if os.getpid() != self._pid:
+            message = "this LocalAdapter was made before this process was forked; make another here"
+            raise UsageError(message)
 
     # The adapter port
 
@@ -115,89 +199,127 @@ class LocalAdapter(EngineAdapter):
         return frozenset({Capability.REVOKE_WAITING, Capability.REPORTS_START, Capability.LEASES})
 
     def check(self, call: Call) -> None:
-        """Refuse a target that is no function here, and options, which this engine has none of."""
-        if call.target not in self._functions:
-            raise UnknownFunctionError(call.target, known=self._functions)
-        if call.options:
-            message = f"the local engine knows no options, so {quoted(call.target)} cannot have {sorted(call.options)}"
+        """Refuse a target that is no function here, and options that only some other engine knows."""
+        self._registered.check(call.target)
+        unknown = sorted(call.options.keys() - _NEUTRAL)
+        if unknown:
+            message = (
+                f"the local engine knows no option {unknown[0]!r}, so {quoted(call.target)} cannot have it; "
+                f"of all options, it takes {', '.join(sorted(_NEUTRAL))}"
+            )
             raise UsageError(message)
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Queue attempts for the threads; an id that is queued or runs already is left alone (A1)."""
         refusals: list[Refusal] = []
         for item in batch:
-            if item.call.target not in self._functions:
-                refusals.append(
-                    Refusal(item.attempt, failure_of(UnknownFunctionError(item.call.target, known=self._functions)))
-                )
+            try:
+                self._registered.check(item.call.target)
+            except UnknownFunctionError as problem:
+                refusals.append(Refusal(item.attempt, failure_of(problem)))
                 continue
             with self._lock:
-                if self._is_closed:
+                if self._is_closed or os.getpid() != self._pid:
                     raise AdapterUnavailableError("this LocalAdapter is closed")
-                if self._holdings.reserve(item.attempt_id):
-                    self._threads.submit(self._run, item)
+                if not self.holdings.reserve(item.attempt_id):
+                    continue
+                if self.inline is None:
+                    self._threads.submit(partial(self._run, item))
+                else:
+                    self.inline.put(item)
         return tuple(refusals)
 
     def lookup(self, submissions: Sequence[Submission]) -> Mapping[Attempt, Finding]:
-        """Tell which attempts are in this process; their outcomes it reports by itself (A3)."""
-        return {it.attempt: Finding() for it in submissions if it.attempt_id in self._holdings}
+        """Tell which attempts are in this process, and which nobody has any more; outcomes are reported (A3)."""
+        alone_ms = self.life.alone_since_ms
+        findings: dict[Attempt, Finding] = {}
+        for it in submissions:
+            if it.attempt_id in self.holdings:
+                findings[it.attempt] = Finding()
+            elif alone_ms is not None and it.since_ms < alone_ms:
+                findings[it.attempt] = Finding(gone_before_ms=alone_ms)
+        return findings
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Drop attempts that have not begun; a running function cannot be stopped (A4)."""
-        reserved = self._holdings.lease().reserved
+        reserved = self.holdings.lease().reserved
         with self._lock:
             self._revoked |= {it.attempt_id for it in submissions} & reserved
 
-    # What runs in the threads
+    # Running
+
+    def run(self, item: Dispatch) -> None:
+        """Run one attempt in this thread, and report its outcome (A2).
+
+        What interrupts it, such as KeyboardInterrupt, comes out of here, and the attempt is lost.
+        """
+        self.holdings.begin(item.attempt_id)
+        try:
+            execution = Execution.begin(self, Identity.of(item), self.holdings.boot)
+            try:
+                report = self._called(item, execution)
+            except BaseException as interruption:
+                lost = Lost(item.attempt, f"interrupted by {type(interruption).__name__}")
+                execution.end((lost, {}))
+                raise
+            execution.end(report)
+        finally:
+            self.holdings.drop(item.attempt_id)
 
     def _run(self, item: Dispatch) -> None:
-        """Run one attempt and report its outcome (A2)."""
-        self._holdings.begin(item.attempt_id)
-        try:
-            if not self._is_closed:
-                self._run_to_the_end(item)
-        except Exception:  # noqa: BLE001  # nobody reads this thread's future
-            _LOG.exception("workflow %s: an outcome was not recorded", quoted(item.workflow.id))
-        finally:
-            self._holdings.drop(item.attempt_id)
-
-    def _run_to_the_end(self, item: Dispatch) -> None:
+        """Run one attempt in a thread of this adapter's own, where nobody sees what comes out."""
         with self._lock:
             is_revoked = item.attempt_id in self._revoked
             self._revoked.discard(item.attempt_id)
-        if is_revoked:
-            revoked = Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True)
-            self.outbox.report(item.workflow, [revoked])
-            return
-        execution = Execution.begin(self, Identity.of(item), self._holdings.boot)
-        execution.end(self._called(item, execution))
+        try:
+            if is_revoked:
+                self.holdings.drop(item.attempt_id)
+                revoked = Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True)
+                self.outbox.report(item.workflow, [revoked])
+            else:
+                self.run(item)
+        except Exception:  # noqa: BLE001  # of ours; an exception of the function is its outcome
+            _LOG.exception("workflow %s: an outcome was not recorded", quoted(item.workflow.id))
+        except BaseException as problem:  # noqa: BLE001  # it ends a thread, but neither this one nor the process
+            _LOG.warning("workflow %s: a function has raised %s", quoted(item.workflow.id), type(problem).__name__)
 
     def _called(self, item: Dispatch, execution: Execution) -> Report:
-        inputs = item.call.inputs.value
         try:
-            value = self._functions[item.call.target](*inputs["args"], **inputs["kwargs"])
+            value = self._registered.run(item.call)
         except Exception as problem:  # noqa: BLE001  # the user's function
             return execution.raised(problem)
         return execution.returned(value)
 
 
-class UnknownFunctionError(UnknownNodeError):
-    """A call names a function that the local adapter was not given."""
+class _Here(Inline):
+    """Runs in the thread that starts."""
 
-    def __str__(self) -> str:
-        """Say which, and the closest that there is."""
-        close = self.args[2]
-        hint = f"; did you mean {quoted(close[0])}?" if close else "; add it to LocalAdapter(functions)"
-        return f"no function is named {quoted(self.node)}{hint}"
+    def __init__(self, adapter: LocalAdapter) -> None:
+        super().__init__(adapter)
+        self._local = adapter
 
+    def run(self, item: Dispatch) -> None:
+        """Run one attempt."""
+        self._local.run(item)
 
-def _check_functions(functions: object) -> None:
-    if not isinstance(functions, Mapping):
-        message = f"LocalAdapter takes its functions by name, as {{name: function}}, not as {type(functions).__name__}"
-        raise UsageError(message)
-    for name, function in cast("Mapping[object, object]", functions).items():
-        if not isinstance(name, str) or not callable(function):
-            message = (
-                f"LocalAdapter was given {quoted(repr(name))}: {type(function).__name__}; write {{name: function}}"
-            )
-            raise UsageError(message)
+    def drop(self, item: Dispatch) -> None:
+        """Hold an attempt no more that is not to be run."""
+        self._local.holdings.drop(item.attempt_id)
+
+    def unsent(self, folded: Folded, silent: Sequence[Attempt]) -> tuple[Sequence[Attempt], Sequence[Lost]]:
+        """Take over what an earlier process, or an interruption, has left; nothing while others live."""
+        if not silent or not self._local.life.is_alone():
+            return (), ()
+        marks = self._local.journal.marks(folded.key, silent)
+        started = {it: marks[it].worker for it in silent if it in marks and marks[it].started_ms is not None}
+        unsent = [it for it in silent if it not in started]
+        return unsent, [Lost(it, f"{worker} no longer runs it") for it, worker in started.items()]
+
+    def finish(self, run: Run) -> None:
+        """Go on with a workflow that was started before."""
+        conductor = self._local.conductor
+        if not conductor.refresh(run.key).state.is_finished:
+            self.settle(run.key)
+        folded = conductor.refresh(run.key)
+        if folded.state.is_finished:
+            conductor.finish(folded)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from attrs import field, frozen
@@ -33,6 +34,13 @@ class Address:
 
     url: URL = field(repr=False)
     kind: Kind
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for a server, and for a file that is named by a URI of its own."""
+        if self.kind is not Kind.SQLITE or not self.url.database or self.url.database.startswith("file:"):
+            return None
+        return Path(self.url.database).absolute()
 
     @property
     def can_listen(self) -> bool:

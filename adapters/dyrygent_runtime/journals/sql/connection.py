@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Final, TypeVar
 
 from attrs import define
@@ -93,6 +94,11 @@ class SqlConnection:
     def kind(self) -> Kind:
         """Which database this is."""
         return self._address.kind
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the database is, if it is one."""
+        return self._address.file
 
     @property
     def can_listen(self) -> bool:

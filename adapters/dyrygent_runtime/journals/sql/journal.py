@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Row, func, select
@@ -79,6 +80,11 @@ class SqlJournal:
     def namespace(self) -> str:
         """The name given at the start."""
         return self._namespace
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for a server."""
+        return self._database.file
 
     def create_schema(self) -> None:
         """Make the tables, or bring them to this release's version; if they are there nothing happens.
