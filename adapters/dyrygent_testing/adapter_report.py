@@ -45,7 +45,7 @@ class Ruled:
     reason: str = ""
 
 
-@define
+@define(eq=False)
 class ClauseTable:
     """Collects what becomes of the rules, and prints it by suite and clause."""
 

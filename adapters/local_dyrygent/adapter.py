@@ -196,7 +196,7 @@ class LocalAdapter(EngineAdapter):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Its attempts are in this process, whose lease names them, and go with it."""
-        return frozenset({Capability.REVOKE_WAITING, Capability.REPORTS_START, Capability.LEASES})
+        return frozenset({Capability.WAITING, Capability.REVOKE_WAITING, Capability.REPORTS_START, Capability.LEASES})
 
     def check(self, call: Call) -> None:
         """Refuse a target that is no function here, and options that only some other engine knows."""
@@ -239,6 +239,10 @@ class LocalAdapter(EngineAdapter):
             elif alone_ms is not None and it.since_ms < alone_ms:
                 findings[it.attempt] = Finding(gone_before_ms=alone_ms)
         return findings
+
+    def waiting(self, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
+        """Know that none waits (A6): processes hold what was sent to them, and there is nothing between them."""
+        return {it.attempt: 0 for it in submissions}
 
     def revoke(self, submissions: Sequence[Submission]) -> None:
         """Drop attempts that have not begun; a running function cannot be stopped (A4)."""

@@ -37,16 +37,16 @@ class Life:
         file: Path | None = getattr(journal, "file", None)
         self._presence = None if file is None else Presence(file, holdings.boot.boot)
         self.alone_since_ms: int | None = None
-        """Since when, by the journal's clock, what was sent before is held by nobody; None if others were there."""
+        """Since when, by the journal's clock, what was sent before is held by nobody; None if others were there, or nothing
+        was unfinished."""
 
     def begin(self) -> None:
         """Take the lease, and have everything looked at that only the dead have held."""
         try:
             born_ms = self._journal.renew_lease(self._holdings.lease(), ttl_ms=self._settings.lease_ms)
-            if self.is_alone():
+            for key in self.open_workflows() if self.is_alone() else ():
                 self.alone_since_ms = born_ms
-                for key in self.open_workflows():
-                    self._journal.remind(key, in_ms=0)
+                self._journal.remind(key, in_ms=0)
         except JournalError as problem:
             _LOG.warning("what is unfinished in the journal is found only by and by: %s", problem)
 
