@@ -37,8 +37,8 @@ class Life:
         file: Path | None = getattr(journal, "file", None)
         self._presence = None if file is None else Presence(file, holdings.boot.boot)
         self.alone_since_ms: int | None = None
-        """Since when, by the journal's clock, what was sent before is held by nobody; None if others were there, or nothing
-        was unfinished."""
+        """A time of the journal's: what was sent before is held by nobody. None if others were there, or nothing was
+        unfinished."""
 
     def begin(self) -> None:
         """Take the lease, and have everything looked at that only the dead have held."""
