@@ -189,7 +189,9 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert (policy.delay_ms, policy.jitter) == (0, 0)
     waiting = {it.name: f"{it.default:,}" for it in attrs.fields(settings.Settings)}
     assert rows(section(text, "Waiting times")) == waiting
-    assert f"{local_adapter._LOCAL_POLL_MS} in a `LocalAdapter`" in text
+    local = local_adapter._SETTINGS
+    assert f"{local.poll_ms} in a `LocalAdapter`" in text
+    assert f"{local.sweep_interval_ms:,} in a `LocalAdapter`" in text
     assert f"{settings.CHUNK} at a time" in text
 
 
