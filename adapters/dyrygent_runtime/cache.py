@@ -47,12 +47,15 @@ class _Kept:
 
 
 class FoldCache:
-    """Keeps the folds that were used last. Threads may share it; a forked child begins with an empty one."""
+    """Keeps the folds that were used last. Threads may share it, and a forked child begins with what its parent has.
+
+    An engine that forks for every task so need not read every workflow anew in each of them.
+    """
 
     def __init__(self, most_weight: int = MOST_WEIGHT) -> None:
         self._most_weight = most_weight
         self._reset()
-        reset_after_fork(self._reset)
+        reset_after_fork(self._inherit)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -106,6 +109,11 @@ class FoldCache:
                 kept.routes.update(routes)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()  # another thread of the parent may have held it,
-        self._kept: OrderedDict[WorkflowKey, _Kept] = OrderedDict()  # and have been half-way through a change
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[WorkflowKey, _Kept] = OrderedDict()
         self._weight = 0
+
+    def _inherit(self) -> None:
+        """Go on in a forked child: another thread of the parent may have been half-way through a change."""
+        if self._lock.locked():
+            self._reset()

@@ -159,14 +159,31 @@ def test_threads_share_folds(world: World) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_begins_with_nothing(world: World) -> None:
+def test_a_forked_child_has_what_its_parent_has(world: World) -> None:
+    """It needs not read anew what was folded before it was forked, and what it goes on to fold is its own."""
+    run = world.start(chain("a", "b"))
+    cache = world.conductor._folds.cache
+    before = cache.get(run.key)
+    child = os.fork()
+    if not child:
+        is_there = cache.get(run.key) is before
+        cache.drop(run.key)
+        os._exit(0 if is_there and len(cache) == cache.weight == 0 else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert before is cache.get(run.key) is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_forked_in_the_midst_of_a_change_begins_with_nothing(world: World) -> None:
     """A lock that another thread of the parent held stays behind, and so does what it was half-way through."""
     run = world.start(chain("a", "b"))
     cache = world.conductor._folds.cache
     with cache._lock:
         child = os.fork()
         if not child:
-            os._exit(0 if len(cache) == 0 and cache.get(run.key) is None else 1)
+            os._exit(0 if len(cache) == cache.weight == 0 and cache.get(run.key) is None else 1)
         _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
@@ -174,7 +191,7 @@ def test_a_forked_child_begins_with_nothing(world: World) -> None:
 
 
 def test_a_conductor_that_is_gone_is_not_kept_by_the_fork_hook(world: World) -> None:
-    """The hook that empties a child's cache does not keep a conductor alive."""
+    """The hook that tidies a child's cache does not keep a conductor alive."""
     conductor = Conductor(world.journal, world.engine)
     gone = weakref.ref(conductor)
     del conductor
