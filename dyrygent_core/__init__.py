@@ -34,6 +34,7 @@ from dyrygent_core.errors import (
 )
 from dyrygent_core.explain import explain
 from dyrygent_core.graph import Graph, Mode
+from dyrygent_core.history import History
 from dyrygent_core.nodes import Each, Edge, Node, OnLoss, RetryPolicy, Role
 from dyrygent_core.observations import (
     Attempt,
@@ -85,6 +86,7 @@ __all__ = [
     "Failed",
     "Failure",
     "Graph",
+    "History",
     "InvariantError",
     "JournalError",
     "JournalUnavailableError",

@@ -10,9 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from dyrygent_core import Attempt, Begin, Graph, Observation, Outcome, ResumeRequested, RetryDue, State, advance
-from dyrygent_testing import graphs, histories
-from dyrygent_testing.history_strategies import outcomes_of
-from dyrygent_testing.model import Outcomes
+from dyrygent_testing import Outcomes, graphs, histories, outcomes_of
 
 FEWER: Final = settings(max_examples=max(20, settings().max_examples // 3))
 """For examples that take long to draw."""

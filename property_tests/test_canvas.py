@@ -1,123 +1,124 @@
-"""Random canvases: what they give once imported is what a small, slow reading of Celery's rules says."""
+"""Random canvases: run by the real adapter, they come to what a small, slow reading of Celery's documentation says.
+
+They run eagerly: the importer, the journal and the conductor are those of production, and so are Celery's own tracer
+and result backend; only broker and workers are left out.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
-from celery import chain, chord, group
+import pytest
+from attrs import field, frozen
+from celery import Celery, chain
 from celery.canvas import _chain
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_dyrygent import register_workflow_processor, registered
 from celery_dyrygent.workflows import Workflow
-from tests.celery_dyrygent.evaluation import evaluate, s, si
+from dyrygent_testing import Canvas, CanvasPart, canvas_app, canvases
+from property_tests.running import FEWER
 
-Plan: TypeAlias = tuple[Any, ...]
-"""("task", number, is_immutable), ("chain", steps), ("group", members) or ("chord", header, body)."""
+FOLLOWED_ALIKE: Final = (
+    CanvasPart.CHAIN,
+    CanvasPart.GROUP,
+    CanvasPart.CHORD,
+    CanvasPart.IMMUTABLE,
+    CanvasPart.KEYWORDS,
+    CanvasPart.ARGS,
+    CanvasPart.MAP,
+    CanvasPart.STARMAP,
+)
+"""What Celery's own eager mode runs as documented; of canvases as callbacks it loses what follows."""
+WHOLE: Final = canvases(parts=[*FOLLOWED_ALIKE, CanvasPart.CHUNKS])
+"""Canvases that succeed, without callbacks."""
+CHAINS: Final = st.sampled_from([chain, _chain])
+"""Celery's way to make a chain, which folds some of them, and a chain as it is written."""
 
-tasks = st.tuples(st.just("task"), st.integers(0, 99), st.booleans())
+
+@frozen
+class Stage:
+    """An app, and what ran on it."""
+
+    app: Celery
+    ran: list[Any] = field(factory=list[Any])
 
 
-def _containers(parts: st.SearchStrategy[Plan]) -> st.SearchStrategy[Plan]:
-    # Groups of one and empty parts have rules of their own, which examples show.
-    several = st.lists(parts, min_size=2, max_size=4).map(tuple)
-    return st.one_of(
-        st.tuples(st.just("chain"), several),
-        st.tuples(st.just("group"), several),
-        st.tuples(st.just("chord"), st.lists(parts, min_size=1, max_size=4).map(tuple), parts),
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """Give an app with the tasks of canvases, known to the adapter for as long as this module runs."""
+    ran: list[Any] = []
+    app = canvas_app(ran.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registered, "_REGISTERED", [])
+        register_workflow_processor(app)
+        yield Stage(app, ran)
+
+
+def imported(canvas: Any, args: Sequence[Any] = (), *, pass_results: bool = True) -> Workflow:
+    workflow = Workflow(pass_results=pass_results)
+    workflow.add_celery_canvas(canvas, args=args)
+    return workflow
+
+
+def sorted_runs(runs: Sequence[Any]) -> list[Any]:
+    """Put runs into an order: side by side, any is as good as another."""
+    return sorted(runs, key=repr)
+
+
+@given(canvases(), CHAINS)
+def test_a_canvas_comes_to_what_the_documentation_says(
+    stage: Stage, canvas: Canvas, make_chain: Callable[..., Any]
+) -> None:
+    """Its value, or that it fails, and every task and callback that runs, with the arguments that it gets."""
+    stage.ran.clear()
+    result = imported(canvas.build(stage.app, make_chain), canvas.args).apply_async()
+
+    expected = canvas.expected
+    assert result.state == ("FAILURE" if expected.has_failed else "SUCCESS")
+    assert expected.has_failed or result.get() == expected.result
+    assert sorted_runs(stage.ran) == sorted_runs(expected.runs)
+
+
+@FEWER
+@given(canvases(parts=FOLLOWED_ALIKE))
+def test_celery_itself_comes_to_the_same(stage: Stage, canvas: Canvas) -> None:
+    """Where its eager mode does as documented: the reading is no invention of ours."""
+    stage.ran.clear()
+    value = canvas.build(stage.app).apply_async(canvas.args).get()
+
+    assert value == canvas.expected.result
+    assert sorted_runs(stage.ran) == sorted_runs(canvas.expected.runs)
+
+
+@FEWER
+@given(canvases())
+def test_json_changes_nothing(stage: Stage, canvas: Canvas) -> None:
+    """A canvas that was sent somewhere as JSON is imported like the one that was made here."""
+    here = imported(canvas.build(stage.app, _chain))
+    there = imported(json.loads(json.dumps(canvas.build(stage.app, _chain))))
+
+    assert shape(there) == shape(here)
+    assert [call.target for call in there.build()[1]] == [call.target for call in here.build()[1]]
+    stage.ran.clear()
+    there.apply_async()
+    assert sorted_runs(stage.ran) == sorted_runs(Canvas(canvas.plan).expected.runs)
+
+
+@given(WHOLE)
+def test_without_results_only_arguments_change(stage: Stage, canvas: Canvas) -> None:
+    """The graph is the same; no argument refers to a result."""
+    passing, plain = (
+        imported(canvas.build(stage.app, _chain), pass_results=pass_results) for pass_results in (True, False)
     )
 
-
-plans: st.SearchStrategy[Plan] = st.recursive(tasks, _containers, max_leaves=24)
-
-
-def canvas_of(plan: Plan, make_chain: Callable[..., Any]) -> Any:
-    """Write a plan as a canvas."""
-    match plan:
-        case "task", number, is_immutable:
-            return (si if is_immutable else s)("pack", number)
-        case "chain", steps:
-            return make_chain(*(canvas_of(step, make_chain) for step in steps))
-        case "group", members:
-            return group([canvas_of(member, make_chain) for member in members])
-        case "chord", header, body:
-            return chord([canvas_of(member, make_chain) for member in header], canvas_of(body, make_chain))
-        case _:
-            raise AssertionError(plan)
-
-
-def value_of(plan: Plan, given_args: list[Any]) -> Any:
-    """Say what a plan gives: a task gives its arguments, the given ones first unless it is immutable."""
-    match plan:
-        case "task", number, is_immutable:
-            return [number] if is_immutable else [*given_args, number]
-        case "chain", steps:
-            for step in steps:
-                given_args = [value_of(step, given_args)]
-            return given_args[0]
-        case "group", members:
-            return [value_of(member, given_args) for member in _spread(members)]
-        case "chord", header, body:
-            return value_of(body, [[value_of(member, given_args) for member in _spread(header)]])
-        case _:
-            raise AssertionError(plan)
-
-
-def _spread(members: tuple[Plan, ...]) -> list[Plan]:
-    """Put the members of groups among the members in their place."""
-    return [inner for it in members for inner in (_spread(it[1]) if it[0] == "group" else [it])]
-
-
-def count_of(plan: Plan) -> int:
-    return 1 if plan[0] == "task" else sum(count_of(it) for part in plan[1:] for it in _as_plans(part))
-
-
-def _as_plans(part: Any) -> tuple[Plan, ...]:
-    return (part,) if part[0] in ("task", "chain", "group", "chord") else part
-
-
-def _given_args() -> st.SearchStrategy[list[int]]:
-    return st.lists(st.integers(100, 199), max_size=2)
-
-
-@given(plans, _given_args())
-def test_a_canvas_gives_what_the_rules_say(plan: Plan, args: list[int]) -> None:
-    """Whether Celery has folded the chains when they were made, or they stand as they were written."""
-    for make_chain in (chain, _chain):
-        workflow = Workflow()
-        workflow.add_celery_canvas(canvas_of(plan, make_chain), args=args)
-
-        evaluated = evaluate(workflow)
-
-        assert evaluated.result == value_of(plan, args)
-        assert len(evaluated.order) == count_of(plan)
-
-
-@given(plans)
-def test_json_changes_nothing(plan: Plan) -> None:
-    """A canvas that was sent somewhere as JSON is imported like the one that was made here."""
-    here, there = Workflow(), Workflow()
-    canvas = canvas_of(plan, _chain)
-    there.add_celery_canvas(json.loads(json.dumps(canvas)))
-    here.add_celery_canvas(canvas)
-
-    assert evaluate(there).result == evaluate(here).result
-    assert _shape(there) == _shape(here)
-
-
-@given(plans)
-def test_without_results_only_arguments_change(plan: Plan) -> None:
-    """The graph is the same; no argument refers to a result."""
-    passing, plain = Workflow(), Workflow(pass_results=False)
-    for workflow in (passing, plain):
-        workflow.add_celery_canvas(canvas_of(plan, _chain))
-
-    assert _shape(plain) == _shape(passing)
+    assert shape(plain) == shape(passing)
     assert all(not call.inputs.references for call in plain.build()[1])
 
 
-def _shape(workflow: Workflow) -> list[list[int]]:
+def shape(workflow: Workflow) -> list[list[int]]:
     graph = workflow.build()[0].graph
     return [[graph.number(edge.node) for edge in node.depends_on] for node in graph.nodes]

@@ -23,9 +23,7 @@ from dyrygent_core import (
 )
 from dyrygent_core.codec import Snapshot, decode_snapshot, encode_snapshot
 from dyrygent_core.invariants import check_state
-from dyrygent_testing import Model, final_statuses, graphs, joins, outcomes_for
-from dyrygent_testing.model import Outcomes
-from dyrygent_testing.strategies import PLAIN_POLICIES
+from dyrygent_testing import Model, Outcomes, final_statuses, graphs, joins, outcomes_for
 from property_tests.running import chosen_by, first, last, run_to_the_end
 
 
@@ -98,7 +96,7 @@ def test_the_highest_priority_goes_first(drawn: tuple[Graph, Outcomes]) -> None:
         assert order == sorted(order)
 
 
-@given(with_outcomes(graphs(policies=PLAIN_POLICIES, modes=[Mode.RUN_INDEPENDENT])))
+@given(with_outcomes(graphs(policies=None, modes=[Mode.RUN_INDEPENDENT])))
 def test_the_verdict_looks_at_all_nodes(drawn: tuple[Graph, Outcomes]) -> None:
     """The model, shown the same story, ends in the same workflow state."""
     graph, outcomes = drawn

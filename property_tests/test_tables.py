@@ -31,8 +31,7 @@ from dyrygent_core import (
     advance,
 )
 from dyrygent_core.rules import AND_RULES, AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect, Row
-from dyrygent_testing import Model
-from dyrygent_testing.model import Outcomes, fate, final_statuses
+from dyrygent_testing import Model, Outcomes, fate, final_statuses
 from property_tests.running import first, last, run_to_the_end
 
 OR_RULES: Final = tuple(trigger for trigger in Trigger if trigger not in AND_RULES)

@@ -9,8 +9,41 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from dyrygent_core import Begin, Failed, Graph, Mode, Node, Observation, RerunRequested, RetryDue, Role, UsageError
-from dyrygent_testing import Model, final_statuses, graphs, histories, outcomes_for, workflows
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    Failed,
+    Graph,
+    Mode,
+    Node,
+    Observation,
+    RerunRequested,
+    RetryDue,
+    Role,
+    Succeeded,
+    Trigger,
+    UsageError,
+    Workflow,
+    call,
+)
+from dyrygent_testing import (
+    CanvasPart,
+    Model,
+    canvases,
+    faults,
+    final_statuses,
+    graphs,
+    histories,
+    interleavings,
+    joins,
+    load_profile,
+    observations,
+    outcomes_for,
+    policies,
+    simulate,
+    timed_requests,
+    workflows,
+)
 from property_tests.running import FEWER, outcome_of
 
 ANY: Final = settings(max_examples=2_000, derandomize=True, database=None, phases=[Phase.generate])
@@ -71,21 +104,117 @@ def test_graphs_shrink_to_plain_ones() -> None:
     assert find(graphs(min_nodes=2), lambda _: True, settings=LEAST) == Graph([Node("a"), Node("b")])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "repair"),
-    [
-        ({"min_nodes": 3, "max_nodes": 2}, "raise max_nodes"),
-        ({"triggers": ()}, "leave triggers out"),
-        ({"roles": ()}, "leave roles out"),
-        ({"modes": ()}, "leave modes out"),
-        ({"limits": ()}, "leave limits out"),
-        ({"limits": (None, 0)}, "name 1 or more, or None"),
-    ],
-)
-def test_graphs_that_cannot_be_are_refused(arguments: dict[str, Any], repair: str) -> None:
+WORKFLOW: Final = Workflow()
+WORKFLOW.add(call("one"), id="a", after=WORKFLOW.add(call("one"), id="b"))
+REFUSED: Final[dict[str, Callable[[], Any]]] = {
+    "raise max_nodes": lambda: graphs(min_nodes=3, max_nodes=2),
+    "min_nodes must be at least 0": lambda: graphs(min_nodes=-1),
+    "max_nodes must be a whole number": lambda: graphs(max_nodes=2.0),  # type: ignore[arg-type]
+    "leave triggers out": lambda: graphs(triggers=()),
+    "one of triggers, 'all' is none of 'all_success'": lambda: graphs(triggers=["all"]),
+    "one of conditions, 3 is none of": lambda: graphs(conditions=[3]),  # type: ignore[list-item]
+    "leave roles out": lambda: graphs(roles=()),
+    "leave modes out": lambda: graphs(modes=()),
+    "leave limits out": lambda: graphs(limits=()),
+    "name 1 or more, or None": lambda: graphs(limits=(None, 0)),
+    "a path has keys": lambda: graphs(paths=[(1.5,)]),  # type: ignore[list-item]
+    "ids must be a strategy, such as node_ids": lambda: graphs(ids=["a"]),  # type: ignore[arg-type]
+    "policies must be a strategy": lambda: graphs(policies={}),  # type: ignore[arg-type]
+    "timeout_ms must be at least 1": lambda: policies(timeouts_ms=[0]),
+    "retry must be a RetryPolicy": lambda: policies(retries=[1_000]),  # type: ignore[list-item]
+    "priority must be a whole number": lambda: policies(priorities=[0.5]),  # type: ignore[list-item]
+    "max_degree must be at least 1": lambda: joins(max_degree=0),
+    "no workflow has at least 7": lambda: workflows(min_nodes=7),
+    "outcomes_for takes a Workflow or its graph": lambda: outcomes_for("w"),  # type: ignore[arg-type]
+    "histories takes a Workflow": lambda: histories(None),  # type: ignore[arg-type]
+    "max_size must be at least 0": lambda: histories(WORKFLOW, max_size=-1),
+    r"such as CancelRequested\(\), not 'cancel'": lambda: histories(WORKFLOW, requests=["cancel"]),  # type: ignore[list-item]
+    "ids must be a strategy": lambda: observations(ids="a"),  # type: ignore[arg-type]
+    "interleavings takes a Workflow": lambda: interleavings({}),  # type: ignore[arg-type]
+    "timed_requests takes a Workflow": lambda: timed_requests("w"),  # type: ignore[arg-type]
+    "one of kinds, 'fire' is none of 'crash'": lambda: faults(kinds=["fire"]),
+    "leave kinds out": lambda: faults(kinds=()),
+    "heal_ms must be at least 0": lambda: faults(heal_ms=-1),
+    "max_tasks must be at least 1": lambda: canvases(max_tasks=0),
+    "one of parts, 'loop' is none of 'chain'": lambda: canvases(parts=["loop"]),
+    "there is no profile 'weekly'": lambda: load_profile("weekly"),
+}
+
+
+@pytest.mark.parametrize("repair", REFUSED)
+def test_what_cannot_be_is_refused(repair: str) -> None:
     """When the strategy is made, not when it is drawn from; the message says what to write instead."""
     with pytest.raises(UsageError, match=repair):
-        graphs(**arguments)
+        REFUSED[repair]()
+
+
+def test_names_stand_for_members() -> None:
+    """Enumerations are given by their names too, as everywhere."""
+    graph = find(
+        graphs(triggers=["one_failed"], modes=["fail_fast"], roles=["node"], conditions=["done"]),
+        lambda graph: any(node.depends_on for node in graph.nodes),
+        settings=ANY,
+    )
+
+    assert graph.mode is Mode.FAIL_FAST
+    assert {node.trigger for node in graph.nodes if node.depends_on} == {Trigger.ONE_FAILED}
+
+
+def least(strategy: st.SearchStrategy[Any], has_it: Callable[[Any], bool] = lambda _: True) -> Any:
+    return find(strategy, has_it, settings=LEAST)
+
+
+def test_what_is_drawn_shrinks_to_little() -> None:
+    """The least example is what a user would have written down."""
+    assert least(policies()) == {"priority": 0, "timeout_ms": None}
+    assert len(least(workflows())) == 0
+    assert least(outcomes_for(WORKFLOW)) == {name: (Succeeded(Attempt(name)),) for name in ("b", "a")}
+    assert least(histories(WORKFLOW)) == ()
+    assert least(histories(WORKFLOW), lambda history: any(isinstance(it, Failed) for it in history)) == (
+        Begin(),
+        Failed(Attempt("b")),
+    )
+    assert least(observations()) == Begin()
+    assert least(timed_requests(WORKFLOW)) == ()
+    assert str(least(faults())) == "no faults"
+    assert str(least(faults(), lambda drawn: drawn.crash > 0 and drawn.lose > 0)) == "crash=0.01, lose=0.01"
+    assert least(interleavings(WORKFLOW)) == ("b", "a")
+    assert len(least(joins(max_degree=5)).nodes) == 7
+
+
+def test_canvases_shrink_to_little() -> None:
+    """A task; or the smallest canvas that has what is looked for, written as the code that makes it."""
+    failing = least(canvases(), lambda canvas: canvas.expected.has_failed and len(canvas.expected.runs) > 2)
+    chord = least(canvases(parts=[CanvasPart.CHORD, CanvasPart.CHUNKS]), lambda canvas: "chord" in repr(canvas))
+
+    assert repr(least(canvases())) == "Canvas(plan=told.s(1), args=())"
+    assert repr(failing.plan) in ("group(told.s(1), told.s(2), fail.s(3))", "chain(told.s(1), told.s(2), fail.s(3))")
+    assert repr(chord.plan) == "chord([told.s(1)], told.s(2))"
+
+
+@FEWER
+@given(graphs(policies=None, paths=()).flatmap(lambda drawn: st.tuples(st.just(drawn), interleavings(drawn))))
+def test_an_interleaving_keeps_the_edges(drawn: tuple[Graph, tuple[str, ...]]) -> None:
+    """Every node once, after all that it waits for; those of the whole workflow last."""
+    graph, order = drawn
+    place = {node: at for at, node in enumerate(order)}
+
+    assert sorted(order) == sorted(graph.numbers)
+    assert all(place[edge.node] < place[node.id] for node in graph.nodes for edge in node.depends_on)
+    assert set(order[graph.finalizers.start :]) == {graph.nodes[at].id for at in graph.finalizers}
+
+
+def test_interleavings_are_all_orders() -> None:
+    """Of three nodes of which two wait for the first, either may be next; a simulation runs them so."""
+    workflow = Workflow()
+    first = workflow.add(call("one"), id="first")
+    for name in ("left", "right"):
+        workflow.add(call("one"), id=name, after=first)
+
+    right_first = least(interleavings(workflow), lambda order: order[1] == "right")
+    trace = simulate(workflow, order=right_first, workers=1)
+
+    assert [it.attempt.node for it in trace.executed] == ["first", "right", "left"] == list(right_first)
 
 
 @given(graphs(roles=[Role.NODE], paths=(), limits=[None]))

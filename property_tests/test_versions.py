@@ -27,7 +27,6 @@ from dyrygent_core.invariants import check_state
 from dyrygent_core.rules import AND_RULES, OUTCOME_COLUMNS, ROWS, RULES_VERSION, Effect
 from dyrygent_core.versions import Rules
 from dyrygent_testing import graphs
-from dyrygent_testing.strategies import PLAIN_POLICIES
 
 EARLY: Final = ([], [Effect.UPSTREAM_FAILED], [Effect.RUN])
 """What a row may decide early: one thing at most, or the order of its outcomes would matter."""
@@ -44,7 +43,7 @@ RULES: Final = st.builds(
     ),
 )
 OUTCOMES: Final = st.sampled_from([Succeeded, Succeeded, Failed, Skipped])
-GRAPHS: Final = graphs(policies=PLAIN_POLICIES, paths=())
+GRAPHS: Final = graphs(policies=None, paths=())
 
 
 def under(graph: Graph, rules: Rules) -> Graph:

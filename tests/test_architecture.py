@@ -17,6 +17,8 @@ from typing import Final
 import pytest
 from attrs import frozen
 
+import dyrygent_testing
+
 ROOT: Final = Path(__file__).parent.parent
 ARCHITECTURE_PAGE: Final = ROOT / "docs" / "explanation" / "architecture.md"
 
@@ -218,6 +220,19 @@ def test_property_tests_use_public_names_only() -> None:
         if found.top in PACKAGES
         for name in (*found.module.split("."), *found.names)
         if name.startswith("_")
+    ]
+
+    assert wrong == []
+
+
+def test_property_tests_use_what_the_toolkit_gives_to_everybody() -> None:
+    """Of the toolkit they import its public names, and none of its modules; what they need, a user may need."""
+    wrong = [
+        f"{found.where}: {found.module}: {', '.join(found.names)}"
+        for path in _modules(ROOT / "property_tests")
+        for found in _imports(path, "property_tests")
+        if found.top == "dyrygent_testing"
+        and (found.module != "dyrygent_testing" or not set(found.names) <= set(dyrygent_testing.__all__))
     ]
 
     assert wrong == []

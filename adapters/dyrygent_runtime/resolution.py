@@ -8,6 +8,7 @@ element, of the list that the instance's node maps over, which the instance is f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
@@ -26,7 +27,7 @@ from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.summary import summary
 
-__all__ = ["MAX_RESOLVED_BYTES", "Results", "fill", "resolved_calls"]
+__all__ = ["MAX_RESOLVED_BYTES", "Results", "fill", "readable_calls", "resolved_calls"]
 
 MAX_RESOLVED_BYTES: Final = MAX_RESULT_BYTES
 """The arguments of one call with the results in place that they refer to: as much as one result."""
@@ -68,6 +69,15 @@ def resolved_calls(
         except DyrygentError as problem:
             refusals.append(Refusal(attempt, failure_of(problem)))
     return ready, refusals
+
+
+def readable_calls(values: ValueCodec, stored: Mapping[int, bytes]) -> dict[int, Call]:
+    """Decode stored calls by node number, and leave out those that this process cannot read."""
+    calls: dict[int, Call] = {}
+    for number, data in stored.items():
+        with suppress(DyrygentError):
+            calls[number] = decode_call(data, values)
+    return calls
 
 
 def _resolved(values: ValueCodec, results: Results, attempt: Attempt, call: Call) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from dyrygent_core import (
     CancelRequested,
     Definition,
+    History,
     NodeHandle,
     PathStep,
     PauseRequested,
@@ -37,6 +38,7 @@ from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.connecting import conductor_over
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.requests import OnUnfinished, ask, checked_reason, delete, rerun
+from dyrygent_runtime.resolution import readable_calls
 from dyrygent_runtime.results import kept_results, node_result, own_result
 from dyrygent_runtime.runs import listed
 from dyrygent_runtime.waiting import wait_for_end, wait_for_end_async
@@ -152,13 +154,19 @@ class Run:
 
     # How it came about
 
-    def history(self) -> tuple[Entry, ...]:
-        """Return the whole journal of the workflow."""
-        return self._conductor.journal.read(self.key)
+    def history(self) -> History:
+        """Return the whole journal of the workflow, in order, together with what it is a journal of.
+
+        Cost: one read of the entries and one of the calls.
+        """
+        definition = self._definition()
+        numbers = range(len(definition.graph))
+        calls = readable_calls(self._conductor.adapter.values, self._conductor.journal.calls(self.key, numbers))
+        return History(self.id, definition, self._entries(), calls)
 
     def explain(self, node: NodeHandle | str) -> str:
         """Say in one sentence why a node has or has not run; see `dyrygent_core.explain`."""
-        graph, entries = self._definition().graph, self.history()
+        graph, entries = self._definition().graph, self._entries()
         state, _ = advance(graph, State.initial(graph), [entry.observation for entry in entries])
         return explain(graph, state, _id(node), entries=entries)
 
@@ -175,7 +183,7 @@ class Run:
 
         Of a mapped node it is the instance whose end was recorded last. Only outcomes that counted are in it.
         """
-        passed = (it.counted_outcome for it in replay(self._definition().graph, self.history()))
+        passed = (it.counted_outcome for it in replay(self._definition().graph, self._entries()))
         return {
             outcome.attempt.node: outcome.ran
             for outcome in passed
@@ -234,6 +242,9 @@ class Run:
         not know yet.
         """
         delete(self._conductor, self.key, named(OnUnfinished, "on_unfinished", on_unfinished))
+
+    def _entries(self) -> tuple[Entry, ...]:
+        return self._conductor.journal.read(self.key)
 
     def _now(self) -> Folded:
         return self._conductor.refresh(self.key)

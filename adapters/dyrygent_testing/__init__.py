@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from dyrygent_testing.adapter_suite import QUICK, AdapterEngine, AdapterSuite
     from dyrygent_testing.adapter_tasks import TASKS
     from dyrygent_testing.agreement import check_agreement
+    from dyrygent_testing.canvas_tasks import canvas_app
     from dyrygent_testing.checking import check_workflow
-    from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for
+    from dyrygent_testing.drawn_canvases import Canvas, CanvasPart, canvases
+    from dyrygent_testing.history_files import Detail, save_history
+    from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for, outcomes_of
+    from dyrygent_testing.interleaving import interleavings
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
     from dyrygent_testing.machine import WorkflowMachine
-    from dyrygent_testing.model import Model, final_statuses
+    from dyrygent_testing.model import Model
+    from dyrygent_testing.model_ends import Outcomes, final_statuses
+    from dyrygent_testing.model_rules import fate
+    from dyrygent_testing.profiles import load_profile
+    from dyrygent_testing.replays import DivergenceError, Replayed, RulesOf, replay
     from dyrygent_testing.simulation import (
         Fault,
         FaultKind,
@@ -39,31 +47,46 @@ __all__ = [
     "TASKS",
     "AdapterEngine",
     "AdapterSuite",
+    "Canvas",
+    "CanvasPart",
+    "Detail",
+    "DivergenceError",
     "Fault",
     "FaultKind",
     "Faults",
     "JournalMachine",
     "JournalSuite",
     "Model",
+    "Outcomes",
+    "Replayed",
+    "RulesOf",
     "Trace",
     "Violation",
     "Workers",
     "WorkflowMachine",
+    "canvas_app",
+    "canvases",
     "check_agreement",
     "check_invariants",
     "check_workflow",
     "failures",
+    "fate",
     "faults",
     "final_statuses",
     "graphs",
     "histories",
+    "interleavings",
     "joins",
     "kinds_at",
+    "load_profile",
     "node_ids",
     "observations",
     "outcomes_for",
+    "outcomes_of",
     "payloads",
     "policies",
+    "replay",
+    "save_history",
     "simulate",
     "timed_requests",
     "violations_in",
@@ -73,35 +96,50 @@ __all__ = [
 _HOMES: Final = {
     "AdapterEngine": "adapter_suite",
     "AdapterSuite": "adapter_suite",
-    "QUICK": "adapter_suite",
-    "TASKS": "adapter_tasks",
+    "Canvas": "drawn_canvases",
+    "CanvasPart": "drawn_canvases",
+    "Detail": "history_files",
+    "DivergenceError": "replays",
     "Fault": "simulation",
+    "FaultKind": "simulation",
     "Faults": "simulation",
     "JournalMachine": "journal_machine",
     "JournalSuite": "journal_suite",
-    "FaultKind": "simulation",
     "Model": "model",
+    "Outcomes": "model_ends",
+    "QUICK": "adapter_suite",
+    "Replayed": "replays",
+    "RulesOf": "replays",
+    "TASKS": "adapter_tasks",
     "Trace": "simulation",
     "Violation": "simulation",
     "Workers": "simulation",
     "WorkflowMachine": "machine",
+    "canvas_app": "canvas_tasks",
+    "canvases": "drawn_canvases",
     "check_agreement": "agreement",
     "check_invariants": "simulation",
     "check_workflow": "checking",
     "failures": "history_strategies",
+    "fate": "model_rules",
     "faults": "simulation.strategies",
-    "final_statuses": "model",
+    "final_statuses": "model_ends",
     "graphs": "strategies",
     "histories": "history_strategies",
+    "interleavings": "interleaving",
     "joins": "strategies",
     "kinds_at": "simulation",
+    "load_profile": "profiles",
     "node_ids": "strategies",
     "observations": "history_strategies",
     "outcomes_for": "history_strategies",
+    "outcomes_of": "history_strategies",
     "payloads": "strategies",
     "policies": "strategies",
-    "timed_requests": "simulation.strategies",
+    "replay": "replays",
+    "save_history": "history_files",
     "simulate": "simulation",
+    "timed_requests": "simulation.strategies",
     "violations_in": "simulation",
     "workflows": "workflow_strategies",
 }

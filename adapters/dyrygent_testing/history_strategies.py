@@ -7,7 +7,7 @@ Attempts that are in flight are found with the slow `Model`, so that no strategy
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from attrs import evolve
 from hypothesis import strategies as st
@@ -33,14 +33,17 @@ from dyrygent_core import (
     SkipRequested,
     Succeeded,
     TimedOut,
+    UsageError,
     Workflow,
     WorkflowState,
 )
+from dyrygent_core.checks import shown
 from dyrygent_core.nodes import MAX_WIDTH
 from dyrygent_core.observations import NOT_A_LIST
 from dyrygent_testing.model import Model, Outcomes, result_of
 from dyrygent_testing.model_ends import width_of
 from dyrygent_testing.strategies import node_ids, payloads
+from dyrygent_testing.subjects import check_size, check_strategy, graph_of
 
 __all__ = [
     "failures",
@@ -65,13 +68,19 @@ def failures() -> st.SearchStrategy[Failure]:
     return st.builds(Failure, st.sampled_from(["ValueError", "KeyError"]), text, text, args)
 
 
-@st.composite
-def outcomes_for(draw: st.DrawFn, drawn: Graph | Workflow) -> Outcomes:
-    """Draw, for each node of a graph, what its attempts come to if they are run, until it is final.
+def outcomes_for(workflow: Workflow | Graph) -> st.SearchStrategy[Outcomes]:
+    """Draw, for each node of a workflow, what its attempts come to if they are run, until it is final.
 
     Of a mapped node, it is drawn for each instance that it has if what it maps over succeeds as drawn.
+    They shrink to one success for each node.
+
+    Raises `UsageError` for what is no workflow, and as `Workflow.build` does.
     """
-    graph = drawn if isinstance(drawn, Graph) else drawn.build()[0].graph
+    return _outcomes_for(graph_of(workflow, "outcomes_for"))
+
+
+@st.composite
+def _outcomes_for(draw: st.DrawFn, graph: Graph) -> Outcomes:
     outcomes: dict[str, tuple[Outcome, ...]] = {}
     widths: dict[str, int | None] = {}
     for node in graph.nodes:
@@ -95,7 +104,7 @@ def _until_final(draw: st.DrawFn, graph: Graph, node: Node, index: int) -> tuple
 
 @st.composite
 def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
-    """Draw what one attempt comes to."""
+    """Draw what one attempt of a graph may come to: success for half of them, and what they shrink to."""
     others: list[Outcome] = [
         Failed(attempt),
         TimedOut(attempt),
@@ -113,29 +122,38 @@ def successes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Succeeded:
     """Draw how one attempt succeeds: with the sizes that others map over, perhaps with branches; rarely nonsense."""
     if attempt.node not in graph.numbers:
         return Succeeded(attempt)
-    sizes = draw(st.tuples(*[st.sampled_from(_SIZES) for _ in graph.measured_paths(attempt.node)]))
-    is_odd = draw(_RARELY)
-    if is_odd and draw(st.booleans()):
+    sizes = tuple(draw(st.sampled_from(_SIZES)) for _ in graph.measured_paths(attempt.node))
+    told = draw(st.sampled_from(_TOLD))
+    if told == "odd sizes":
         sizes = draw(st.sampled_from([(), *_ODD_SIZES]))
-    return Succeeded(attempt, sizes=sizes, branches=_branches(draw, graph, attempt, is_odd=is_odd))
+    return Succeeded(attempt, sizes=sizes, branches=_branches(draw, graph, attempt, told))
 
 
-_RARELY: Final = st.sampled_from([False] * 15 + [True])
+_TOLD: Final = ("nothing",) * 20 + ("branches",) * 10 + ("odd branches", "odd sizes")
+"""What a success tells beside the sizes that are asked for."""
 
 
-def _branches(draw: st.DrawFn, graph: Graph, attempt: Attempt, *, is_odd: bool) -> tuple[str, ...] | None:
-    if is_odd:
+def _branches(draw: st.DrawFn, graph: Graph, attempt: Attempt, told: str) -> tuple[str, ...] | None:
+    if told in ("odd branches", "odd sizes"):
         return (*draw(st.lists(st.sampled_from([*graph.numbers, "nobody"]), max_size=2)),)
     below = graph.dependents(attempt.node)
-    if not below or graph.node(attempt.node).each is not None or draw(st.sampled_from([True, True, False])):
+    if told == "nothing" or not below or graph.node(attempt.node).each is not None:
         return None
     return (*draw(st.lists(st.sampled_from(below), unique=True)),)
 
 
+def observations(*, ids: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Observation]:
+    """Draw any observation of any attempt, with all that it may carry; they shrink to `Begin()`.
+
+    Raises `UsageError` if `ids` is no strategy.
+    """
+    if ids is not None:
+        check_strategy("ids", ids, "node_ids()")
+    return _observations(node_ids() if ids is None else ids)
+
+
 @st.composite
-def observations(draw: st.DrawFn, *, ids: st.SearchStrategy[str] | None = None) -> Observation:
-    """Draw any observation of any attempt, with all that it may carry."""
-    ids = node_ids() if ids is None else ids
+def _observations(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Observation:
     attempt = Attempt(draw(ids), draw(st.integers(0, 3)), draw(st.integers(1, 4)))
     text = st.text(max_size=10)
     ran = st.none() | st.builds(Ran, st.integers(0, 2**53), st.integers(0, 2**53), text)
@@ -163,32 +181,49 @@ def observations(draw: st.DrawFn, *, ids: st.SearchStrategy[str] | None = None) 
 # Histories
 
 
-@st.composite
 def histories(
-    draw: st.DrawFn,
-    graph: Graph,
-    *,
-    max_size: int = 30,
-    requests: Sequence[Observation] | None = None,
-) -> tuple[Observation, ...]:
+    workflow: Workflow | Graph, *, max_size: int = 30, requests: Sequence[Observation] | None = None
+) -> st.SearchStrategy[tuple[Observation, ...]]:
     """Draw what a journal may hold: causes before effects, and among them the late, the repeated and the impossible.
 
-    `requests`: what may come from outside at any time, by default any of `requests_for`; `()` leaves every node to
-    its own outcome. Times never go back. A history may stop anywhere.
+    `max_size`: of observations. `requests`: what may come from outside at any time, by default pauses, cancels, skips,
+    reruns and deadlines; `()` leaves every node to its own outcome. Times never go back. A history may stop anywhere.
+    Histories shrink to short ones, in which everything succeeds.
+
+    Raises `UsageError` for what is no workflow, and for a request that is no observation.
     """
+    graph = graph_of(workflow, "histories")
+    check_size("max_size", max_size)
+    for request in requests or ():
+        if not isinstance(cast("object", request), Observation):
+            message = f"requests are observations, such as CancelRequested(), not {shown(request)}"
+            raise UsageError(message)
+    return _histories(graph, max_size, requests)
+
+
+@st.composite
+def _histories(
+    draw: st.DrawFn, graph: Graph, max_size: int, requests: Sequence[Observation] | None
+) -> tuple[Observation, ...]:
     model = Model(graph)
-    asked = st.sampled_from(requests) if requests else st.nothing() if requests == () else requests_for(graph)
+    asked = st.sampled_from(requests) if requests else requests_for(graph) if requests is None else st.nothing()
     strays = strays_for(graph)
     history: list[Observation] = []
     at_ms = 0
-    goes_on = st.sampled_from([False] + [True] * 2 * max_size)  # asked before each, so that each can be left out
-    while len(history) < max_size and draw(goes_on):
-        at_ms += draw(st.sampled_from([0, 1, 1_000, 20_000]))
+    # Asked before each, so that each can be left out: few choices for each, and always of the same kinds, or shrinking
+    # cannot take all of them away.
+    steps_ms = (0, 1, 1_000, 20_000)
+    after_ms = st.sampled_from([None, *steps_ms * max(1, max_size // 2)])
+    after_success_ms = st.sampled_from([None, *steps_ms, None, None, None])  # what comes now is ignored
+    while len(history) < max_size:
+        has_succeeded = model.workflow_state is WorkflowState.SUCCESS
+        passed_ms = draw(after_success_ms if has_succeeded else after_ms)
+        if passed_ms is None:
+            break
+        at_ms += passed_ms
         observation = evolve(_next(draw, model, history, asked, strays), at_ms=at_ms)
         model.observe(observation)
         history.append(observation)
-        if model.workflow_state is WorkflowState.SUCCESS and draw(st.booleans()):  # what comes now is ignored
-            break
     return tuple(history)
 
 
@@ -204,7 +239,8 @@ def _next(
     expected += [RetryDue(attempt) for attempt, _ in model.delayed]
     if not asked.is_empty:
         expected += _undone(model)
-    if expected and draw(st.integers(0, 9)) < _EXPECTED_OF_TEN:
+    is_expected = draw(st.integers(0, 9)) < _EXPECTED_OF_TEN
+    if expected and is_expected:
         chosen = draw(st.sampled_from(expected))
         return draw(outcomes_of(model.graph, chosen)) if isinstance(chosen, Attempt) else chosen
     others = [strays, strays, asked, asked, *([st.sampled_from(history)] if history else [])]

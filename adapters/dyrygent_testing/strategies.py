@@ -26,11 +26,10 @@ from dyrygent_core import (
     UsageError,
 )
 from dyrygent_core.nodes import Path
+from dyrygent_testing.subjects import check_size, check_strategy, members_of, some_of
 
-__all__ = ["OR_RULES", "PLAIN_POLICIES", "graphs", "joins", "node_ids", "payloads", "policies"]
+__all__ = ["OR_RULES", "graphs", "joins", "node_ids", "payloads", "policies"]
 
-PLAIN_POLICIES: Final = st.just(dict[str, Any]())
-"""For `graphs(policies=…)`: no retries, no allowed failures, no priorities."""
 OR_RULES: Final = frozenset({Trigger.ONE_SUCCESS, Trigger.ONE_FAILED, Trigger.NONE_FAILED_MIN_ONE_SUCCESS})
 
 _RETRIES: Final = (
@@ -79,18 +78,32 @@ def payloads() -> st.SearchStrategy[Any]:
     )
 
 
-@st.composite
 def policies(
-    draw: st.DrawFn,
     *,
     retries: Sequence[RetryPolicy] = _RETRIES,
     priorities: Sequence[int] = (1, -1),
     timeouts_ms: Sequence[int] = (1_000, 60_000),
-) -> Mapping[str, Any]:
+) -> st.SearchStrategy[Mapping[str, Any]]:
     """Draw what `Node` takes beside its edges: retries, losses, an allowed failure, a priority, a time-out.
 
     `retries`, `priorities`, `timeouts_ms`: those that may occur; where there are none, no node has any.
+    They shrink to nothing at all, or to what changes nothing.
+
+    Raises `UsageError` for what no node can have.
     """
+    for retry in retries:
+        Node("a", retry=retry)
+    for priority in priorities:
+        Node("a", priority=priority)
+    for timeout_ms in timeouts_ms:
+        Node("a", timeout_ms=timeout_ms)
+    return _policies(tuple(retries), tuple(priorities), tuple(timeouts_ms))
+
+
+@st.composite
+def _policies(
+    draw: st.DrawFn, retries: Sequence[RetryPolicy], priorities: Sequence[int], timeouts_ms: Sequence[int]
+) -> Mapping[str, Any]:
     policy: dict[str, Any] = {}
     if draw(st.booleans()):
         policy["allow_failure"] = draw(st.booleans())
@@ -112,37 +125,60 @@ def graphs(
     min_nodes: int = 0,
     max_nodes: int = 8,
     ids: st.SearchStrategy[str] | None = None,
-    triggers: Sequence[Trigger] = tuple(Trigger),
-    conditions: Sequence[Condition] = tuple(Condition),
-    policies: st.SearchStrategy[Mapping[str, Any]] = policies(),  # noqa: B008  # strategies are values
+    triggers: Sequence[Trigger | str] = tuple(Trigger),
+    conditions: Sequence[Condition | str] = tuple(Condition),
+    policies: st.SearchStrategy[Mapping[str, Any]] | None = policies(),  # noqa: B008  # strategies are values
     paths: Sequence[Path] = _PATHS,
-    roles: Sequence[Role] = tuple(Role),
-    modes: Sequence[Mode] = tuple(Mode),
+    roles: Sequence[Role | str] = tuple(Role),
+    modes: Sequence[Mode | str] = tuple(Mode),
     limits: Sequence[int | None] = (None, 1, 2, 3),
 ) -> st.SearchStrategy[Graph]:
     """Draw any DAG, declared in any order.
 
     `ids`: short plain names by default. `triggers`, `conditions`, `roles`, `modes`: those that may occur; a node
     that waits for nothing has the rule `all_success`, and no conditions at all leave every edge to its node's rule.
-    `policies`: the rest of what `Node` takes, see `policies()` and `PLAIN_POLICIES`.
+    `policies`: the rest of what `Node` takes, see `policies()`; None draws no retries, allowed failures or priorities.
     `paths`: where in a result a mapped node may find its list; with none, no node is mapped.
     `limits`: what `max_in_flight` may be.
 
+    Graphs shrink to few nodes without edges, named `a`, `b`, … in order.
+
     Raises `UsageError` for what no graph can be.
     """
-    if not 0 <= min_nodes <= max_nodes:
+    check_size("min_nodes", min_nodes)
+    check_size("max_nodes", max_nodes)
+    if min_nodes > max_nodes:
         message = f"no graph has at least {min_nodes} and at most {max_nodes} nodes; swap them, or raise max_nodes"
         raise UsageError(message)
-    for name, allowed in (("triggers", triggers), ("roles", roles), ("modes", modes), ("limits", limits)):
-        if not allowed:
-            message = f"{name}=() leaves nothing to draw; name one, or leave {name} out to draw any"
-            raise UsageError(message)
-    wrong = next((limit for limit in limits if limit is not None and limit < 1), None)
-    if wrong is not None:
-        message = f"limits: with {wrong} attempts in flight at most, nothing would ever run; name 1 or more, or None"
+    if ids is not None:
+        check_strategy("ids", ids, "node_ids()")
+    if policies is not None:
+        check_strategy("policies", policies, "policies(retries=())")
+    for path in paths:
+        Each("a", path)
+    parts = _Parts(
+        some_of(Trigger, "triggers", triggers),
+        members_of(Condition, "conditions", conditions),
+        _NO_POLICIES if policies is None else policies,
+        paths,
+        some_of(Role, "roles", roles),
+    )
+    return _graphs(_names(min_nodes, max_nodes, ids), parts, some_of(Mode, "modes", modes), _limits(limits))
+
+
+_NO_POLICIES: Final = st.just(dict[str, Any]())
+
+
+def _limits(limits: Sequence[int | None]) -> tuple[int | None, ...]:
+    if not limits:
+        message = "limits=() leaves nothing to draw; name one, or leave limits out to draw any"
         raise UsageError(message)
-    parts = _Parts(triggers, conditions, policies, paths, roles)
-    return _graphs(_names(min_nodes, max_nodes, ids), parts, modes, limits)
+    for limit in limits:
+        if limit is not None and limit < 1:
+            message = f"limits: with {limit} attempts in flight at most, nothing would run; name 1 or more, or None"
+            raise UsageError(message)
+        Graph((), max_in_flight=limit)
+    return tuple(limits)
 
 
 def _names(least: int, most: int, ids: st.SearchStrategy[str] | None) -> st.SearchStrategy[list[str]]:
@@ -216,9 +252,19 @@ def _nodes(draw: st.DrawFn, name: str, earlier: Sequence[Node], parts: _Parts) -
     return Node(name, edges.values(), trigger=trigger, each=each, **policy)
 
 
+def joins(*, max_degree: int = 310) -> st.SearchStrategy[Graph]:
+    """Draw a graph of roots and one node that waits for all of them: more than 100, where counting needs a carry.
+
+    They shrink to 99 roots that are not allowed to fail, or to `max_degree` if that is less.
+
+    Raises `UsageError` for a degree below 1.
+    """
+    check_size("max_degree", max_degree, 1)
+    return _joins(max_degree)
+
+
 @st.composite
-def joins(draw: st.DrawFn, *, max_degree: int = 310) -> Graph:
-    """Draw a graph of roots and one node that waits for all of them: more than 100, where counting needs a carry."""
+def _joins(draw: st.DrawFn, max_degree: int) -> Graph:
     degree = draw(st.sampled_from([99, 100, 101, 199, 200, 201, 300, 301]) | st.integers(1, max_degree))
     allowed = draw(st.sets(st.integers(0, degree - 1), max_size=3))  # drawn one by one, roots would be too much to draw
     roots = [Node(f"n{at}", allow_failure=at in allowed) for at in range(min(degree, max_degree))]

@@ -7,18 +7,31 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dyrygent_core import Call, Edge, Mode, NodeHandle, ResultRef, Trigger, Workflow, call
+from dyrygent_core import Call, Edge, Mode, NodeHandle, ResultRef, Trigger, UsageError, Workflow, call
 from dyrygent_testing.strategies import OR_RULES, payloads, policies
+from dyrygent_testing.subjects import check_size
 
 __all__ = ["workflows"]
 
 
-@st.composite
-def workflows(draw: st.DrawFn, *, max_nodes: int = 6) -> Workflow:
+def workflows(*, min_nodes: int = 0, max_nodes: int = 6) -> st.SearchStrategy[Workflow]:
     """Draw a workflow as a user builds it: generated and given ids, references anywhere, edges of every kind.
 
-    Some nodes are mapped, and some are for the whole workflow.
+    `min_nodes`, `max_nodes`: of ordinary nodes, some of which are mapped; at most two more are for the whole workflow.
+    Workflows shrink to few nodes, then to calls without arguments and to no edges.
+
+    Raises `UsageError` for what no workflow can be.
     """
+    check_size("min_nodes", min_nodes)
+    check_size("max_nodes", max_nodes)
+    if min_nodes > max_nodes:
+        message = f"no workflow has at least {min_nodes} and at most {max_nodes} nodes; swap them, or raise max_nodes"
+        raise UsageError(message)
+    return _workflows(min_nodes, max_nodes)
+
+
+@st.composite
+def _workflows(draw: st.DrawFn, min_nodes: int, max_nodes: int) -> Workflow:
     workflow = Workflow(
         draw(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)),
         deadline=draw(st.none() | st.integers(1, 10**9)),
@@ -28,7 +41,7 @@ def workflows(draw: st.DrawFn, *, max_nodes: int = 6) -> Workflow:
     handles: list[NodeHandle] = []
     without_result: set[str] = set()  # who may fail and let others run all the same
     mapped: set[str] = set()
-    for at in range(draw(st.integers(0, max_nodes))):
+    for at in range(draw(st.integers(min_nodes, max_nodes))):
         trigger = draw(st.sampled_from(Trigger)) if handles else Trigger.ALL_SUCCESS
         mappable = [handle for handle in handles if handle.id not in without_result and trigger not in OR_RULES]
         source = draw(st.sampled_from([None, *mappable]))

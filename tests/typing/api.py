@@ -11,6 +11,7 @@ from dyrygent_core import (
     Begin,
     Call,
     Graph,
+    History,
     Node,
     NodeHandle,
     PathStep,
@@ -90,7 +91,9 @@ def questions(run: Run, node: NodeHandle) -> None:
     assert_type(run.result(node), Any)
     assert_type(run.results(), dict[str, Any])
     assert_type(run.results([node, "log"]), dict[str, Any])
-    assert_type(run.history(), tuple[Entry, ...])
+    assert_type(run.history(), History)
+    assert_type(run.history()[0], Entry)
+    assert_type(run.history()[1:], tuple[Entry, ...])
     assert_type(run.explain(node), str)
     assert_type(run.story("log"), tuple[str, ...])
     assert_type(run.critical_path(), tuple[PathStep, ...])

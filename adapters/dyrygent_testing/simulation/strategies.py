@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dyrygent_core import Observation, PauseRequested, Workflow
 from dyrygent_core.observations import CancelRequested, RerunRequested, ResumeRequested, SkipRequested
 from dyrygent_testing.simulation.faults import FaultKind, Faults
+from dyrygent_testing.subjects import check_size, graph_of, some_of
 
 __all__ = ["faults", "timed_requests"]
 
@@ -17,17 +18,34 @@ _RATES: Final = (0.0, 0.0, 0.0, 0.01, 0.05, 0.2)
 """Most kinds are off in any one example, or there would only ever be the same mixture of all (swarm testing)."""
 
 
+def faults(*, kinds: Sequence[FaultKind | str] = tuple(FaultKind), heal_ms: int = 120_000) -> st.SearchStrategy[Faults]:
+    """Draw how often what goes wrong, until `heal_ms`; where and when, the simulation's seed decides.
+
+    `kinds`: those that may occur. They shrink to none at all.
+
+    Raises `UsageError` for a kind that there is not, and for none.
+    """
+    check_size("heal_ms", heal_ms)
+    return _faults(some_of(FaultKind, "kinds", kinds), heal_ms)
+
+
 @st.composite
-def faults(draw: st.DrawFn, *, kinds: Sequence[FaultKind] = tuple(FaultKind), heal_ms: int = 120_000) -> Faults:
-    """Draw how often what goes wrong, until `heal_ms`; where and when, the simulation's seed decides."""
+def _faults(draw: st.DrawFn, kinds: Sequence[FaultKind], heal_ms: int) -> Faults:
     rates: dict[str, Any] = {kind.value: draw(st.sampled_from(_RATES)) for kind in kinds}
     return Faults(heal_ms=heal_ms, **rates)
 
 
+def timed_requests(workflow: Workflow, *, max_size: int = 3) -> st.SearchStrategy[tuple[tuple[int, Observation], ...]]:
+    """Draw what somebody asks of a workflow, and when, in milliseconds: at most `max_size` requests, shrinking to none.
+
+    Raises `UsageError` for what is no workflow, and as `Workflow.build` does.
+    """
+    check_size("max_size", max_size)
+    return _timed_requests([*graph_of(workflow, "timed_requests").numbers], max_size)
+
+
 @st.composite
-def timed_requests(draw: st.DrawFn, workflow: Workflow, *, max_size: int = 3) -> tuple[tuple[int, Observation], ...]:
-    """Draw what somebody asks of a workflow, and when."""
-    names = [*workflow.build()[0].graph.numbers]
+def _timed_requests(draw: st.DrawFn, names: Sequence[str], max_size: int) -> tuple[tuple[int, Observation], ...]:
     every: list[st.SearchStrategy[Observation]] = [
         st.just(PauseRequested()),
         st.just(ResumeRequested()),
