@@ -79,6 +79,36 @@ def test_the_tests_of_the_page_find_what_it_says(tmp_path: Path) -> None:
     assert (code, failed) == (1, ["test_pruning_needs_an_upload", "test_pruning_starts_after_an_upload_only"])
 
 
+def test_the_page_on_histories_shows_the_difference(tmp_path: Path) -> None:
+    """Its history is saved and leads to the same again; after the change that it tells of, what it shows is told."""
+    text = page("how-to/replay-histories.md")
+    files = dict(_FILE.findall(text))
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for name, code in files.items():
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    subprocess.run([sys.executable, "save.py"], cwd=tmp_path, check=True, capture_output=True)
+
+    assert _outcome_of_tests(tmp_path, files) == (0, [])
+    wrong = files["shop.py"].replace("after=[upload]", "after=[upload.done]")
+    (tmp_path / "shop.py").write_text(wrong, encoding="utf-8")
+    script = "from shop import backup; from dyrygent_testing import replay;"
+    script += "replay('histories/backup-users.json', backup('users'))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith(f"DivergenceError: {shown}")
+
+
+def test_the_page_on_the_plug_in_runs(tmp_path: Path) -> None:
+    """Its tests pass, under the profile that its `conftest.py` loads."""
+    files = dict(_FILE.findall(page("how-to/use-the-pytest-plug-in.md")))
+    assert list(files) == ["test_orders.py", "conftest.py"]
+
+    for name, code in files.items():
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 _SAME_EVERYWHERE: Final = """
 from hypothesis import HealthCheck, settings
 settings.register_profile("page", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -115,9 +145,16 @@ def test_the_page_of_public_names_is_made_from_the_docstrings() -> None:
     assert all(rows(text).values())
 
 
-@pytest.mark.parametrize(("name", "made"), [("configuration", "configuration_page"), ("command-line", "command_page")])
-def test_the_pages_on_celery_are_made_from_the_code(name: str, made: str) -> None:
-    """Whoever adds a setting, a command or an option runs `docs/generate_tables.py`."""
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("configuration", "configuration_page"),
+        ("command-line", "command_page"),
+        ("testing", "toolkit_page"),
+    ],
+)
+def test_the_other_pages_are_made_from_the_code(name: str, made: str) -> None:
+    """Whoever adds a setting, a command, an option or a tool for tests runs `docs/generate_tables.py`."""
     script = runpy.run_path(str(DOCS / "generate_tables.py"))
 
     assert page(f"reference/{name}.md") == script[made]()
