@@ -42,7 +42,8 @@ class _Simulations:
         from dyrygent_testing import simulate  # noqa: PLC0415  # pytest loads this module for everybody
 
         self.newest = None
-        self.newest = simulate(workflow, **{"seed": self.seed, **told})
+        told.setdefault("seed", self.seed)
+        self.newest = simulate(workflow, **told)
         return self.newest
 
 
@@ -66,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell of the marker."""
     config.addinivalue_line("markers", f"{_MARKER}(seed): the seed of `simulate_workflow` in this test")
-    config.stash[_SIMULATIONS] = _Simulations(config.getoption(_OPTION))
+    config.stash[_SIMULATIONS] = _Simulations(int(config.getoption(_OPTION, _USUAL_SEED)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
