@@ -7,7 +7,7 @@ does nothing to tests that do not ask for it. `-p no:dyrygent` keeps it away.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tell of the marker."""
     config.addinivalue_line("markers", f"{_MARKER}(seed): the seed of `simulate_workflow` in this test")
-    config.stash[_SIMULATIONS] = _Simulations(int(config.getoption(_OPTION, _USUAL_SEED)))
+    config.stash[_SIMULATIONS] = _Simulations(cast("int", config.getoption(_OPTION)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
