@@ -6,7 +6,8 @@ Groups inside groups and headers unroll. A callback follows one task: of a chain
 group the first, and then it is given nothing.
 
 A plan is written as the code that makes the canvas, with `told`, `fail`, `mourn` and `lament` for the tasks of
-`canvas_app`, and `linked(canvas, link=…, link_error=…)` for what is called `canvas.link(…)` there.
+`canvas_app`; `linked(canvas, link=…, link_error=…)` stands for `canvas.link(…)`, `canvas.link_error(…)`, and
+`set_link=…`, `set_link_error=…` for `canvas.set(link=[…], link_error=[…])`, which means the same.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class Chain:
     steps: tuple[Plan, ...]
     links: tuple[Plan, ...] = ()
     errbacks: tuple[Errback, ...] = ()
+    is_set: bool = False
+    """Whether its callbacks are set as options, instead of being linked."""
 
     def __repr__(self) -> str:
         return _linked(f"chain({', '.join(map(repr, self.steps))})", self)
@@ -125,6 +128,8 @@ class Group:
     members: tuple[Plan, ...]
     links: tuple[Plan, ...] = ()
     errbacks: tuple[Errback, ...] = ()
+    is_set: bool = False
+    """Whether its callbacks are set as options, instead of being linked."""
 
     def __repr__(self) -> str:
         return _linked(f"group({', '.join(map(repr, self.members))})", self)
@@ -138,6 +143,8 @@ class Chord:
     body: Plan
     links: tuple[Plan, ...] = ()
     errbacks: tuple[Errback, ...] = ()
+    is_set: bool = False
+    """Whether its callbacks are set as options, instead of being linked."""
 
     def __repr__(self) -> str:
         return _linked(f"chord([{', '.join(map(repr, self.header))}], {self.body!r})", self)
@@ -147,7 +154,8 @@ Plan: TypeAlias = Atom | Items | Chain | Group | Chord
 
 
 def _linked(text: str, plan: Plan) -> str:
-    links = [f", link={it!r}" for it in plan.links] + [f", link_error={it!r}" for it in plan.errbacks]
+    how = "set_" if isinstance(plan, Chain | Group | Chord) and plan.is_set else ""
+    links = [f", {how}link={it!r}" for it in plan.links] + [f", {how}link_error={it!r}" for it in plan.errbacks]
     return f"linked({text}{''.join(links)})" if links else text
 
 

@@ -70,10 +70,14 @@ def built(plan: Plan, app: Any, chain: Callable[..., Any] | None) -> Any:
 
 def _built(plan: Plan, app: Any, chain: Callable[..., Any]) -> Any:
     made = _without_callbacks(plan, app, chain)
-    for callback in plan.links:
-        made.link(_built(callback, app, chain))
-    for errback in plan.errbacks:
-        made.link_error(_errback(errback, app))
+    links = [_built(callback, app, chain) for callback in plan.links]
+    errbacks = [_errback(errback, app) for errback in plan.errbacks]
+    if isinstance(plan, Chain | Group | Chord) and plan.is_set:
+        return made.set(**({"link": links} if links else {}), **({"link_error": errbacks} if errbacks else {}))
+    for callback in links:
+        made.link(callback)
+    for errback in errbacks:
+        made.link_error(errback)
     return made
 
 

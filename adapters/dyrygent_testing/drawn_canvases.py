@@ -142,31 +142,31 @@ class _Plans:
         several = st.lists(parts, min_size=2, max_size=4).map(tuple)
         made: list[st.SearchStrategy[Plan]] = []
         if CanvasPart.CHAIN in self._allowed:
-            made.append(st.builds(Chain, several, self._links))
+            made.append(st.builds(Chain, several.map(_as_steps), self._links, is_set=_SET))
         if CanvasPart.GROUP in self._allowed:
-            made.append(st.builds(Group, several, self._links))
+            made.append(st.builds(Group, several, self._links, is_set=_SET))
         if CanvasPart.CHORD in self._allowed:
             header = st.lists(parts, min_size=1, max_size=4).map(tuple)
-            made.append(st.builds(Chord, header, parts.map(_as_body), self._links))
+            made.append(st.builds(Chord, header, parts.map(_as_body), self._links, is_set=_SET))
         if CanvasPart.LINK_ERROR in self._allowed:
             made += self._mourned()
-        return st.one_of(made) if made else parts
+        return _untold(lambda: st.one_of(made)) if made else parts
 
     def _mourned(self) -> list[st.SearchStrategy[Plan]]:
         """Draw what has error callbacks of its own: whose id they get is documented only where the parts are tasks."""
         atoms = self._atoms(self._links, st.just(()))
         several = st.lists(atoms, min_size=2, max_size=3).map(tuple)
         kinds: dict[CanvasPart, st.SearchStrategy[Plan]] = {
-            CanvasPart.CHAIN: st.builds(Chain, several, self._links, self._errbacks),
-            CanvasPart.GROUP: st.builds(Group, several, self._links, self._errbacks),
-            CanvasPart.CHORD: st.builds(Chord, several, atoms, self._links, self._errbacks),
+            CanvasPart.CHAIN: st.builds(Chain, several, self._links, self._errbacks, _SET),
+            CanvasPart.GROUP: st.builds(Group, several, self._links, self._errbacks, _SET),
+            CanvasPart.CHORD: st.builds(Chord, several, atoms, self._links, self._errbacks, _SET),
         }
         return [kinds[part] for part in kinds if part in self._allowed]
 
     def _atoms(
         self, links: st.SearchStrategy[tuple[Plan, ...]], errbacks: st.SearchStrategy[tuple[Errback, ...]]
     ) -> st.SearchStrategy[Plan]:
-        return st.builds(
+        atoms = st.builds(
             Atom,
             st.just(0),
             self._flag(CanvasPart.IMMUTABLE, 1),
@@ -175,6 +175,7 @@ class _Plans:
             links,
             errbacks,
         )
+        return _untold(lambda: atoms)
 
     def _callbacks(self) -> st.SearchStrategy[tuple[Plan, ...]]:
         """Draw callbacks: tasks, which may have some too, and small canvases."""
@@ -201,6 +202,13 @@ class _Plans:
         return st.sampled_from(_MOSTLY_NOT).flatmap(lambda has: drawn if has else st.just(()))
 
 
+@st.composite
+def _untold(draw: st.DrawFn, get: Callable[[], st.SearchStrategy[Plan]]) -> Plan:
+    """Draw from a strategy that Hypothesis cannot print: written down, parts of parts of parts take a megabyte."""
+    return draw(get())
+
+
+_SET: Final = st.booleans()
 _MOSTLY_NOT: Final = (False,) * 5 + (True,)
 
 
@@ -211,6 +219,26 @@ def _as_body(plan: Plan) -> Plan:
             return plan
         case _:
             return _without_errbacks(plan)
+
+
+def _as_steps(steps: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Leave out error callbacks of what follows a group: it is a body where Celery folds the chain, and else a step."""
+    pairs = zip(steps, (None, *steps[:-1]), strict=True)
+    return tuple(_without_errbacks(step) if before and _ends_in_group(before) else step for step, before in pairs)
+
+
+def _ends_in_group(plan: Plan) -> bool:
+    match plan:
+        case Chain():
+            return _ends_in_group(plan.steps[-1])
+        case Chord():
+            return _ends_in_group(plan.body)
+        case Group():
+            return True
+        case Items():
+            return plan.method == "chunks"
+        case Atom():
+            return False
 
 
 def _without_errbacks(plan: Plan) -> Plan:
