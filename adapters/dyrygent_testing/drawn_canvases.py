@@ -222,9 +222,26 @@ def _as_body(plan: Plan) -> Plan:
 
 
 def _as_steps(steps: tuple[Plan, ...]) -> tuple[Plan, ...]:
-    """Leave out error callbacks of what follows a group: it is a body where Celery folds the chain, and else a step."""
+    """Leave out error callbacks of what follows a group: it is a body where Celery folds the chain, and else a step.
+
+    Callbacks are linked and not set: where Celery folds a chain it drops the options of groups.
+    """
     pairs = zip(steps, (None, *steps[:-1]), strict=True)
-    return tuple(_without_errbacks(step) if before and _ends_in_group(before) else step for step, before in pairs)
+    plain = (_without_errbacks(step) if before and _ends_in_group(before) else step for step, before in pairs)
+    return tuple(map(_linked, plain))
+
+
+def _linked(plan: Plan) -> Plan:
+    match plan:
+        case Atom() | Items():
+            return plan
+        case Chain():
+            return evolve(plan, steps=tuple(map(_linked, plan.steps)), is_set=False)
+        case Group():
+            return evolve(plan, members=tuple(map(_linked, plan.members)), is_set=False)
+        case Chord():
+            header = tuple(map(_linked, plan.header))
+            return evolve(plan, header=header, body=_linked(plan.body), is_set=False)
 
 
 def _ends_in_group(plan: Plan) -> bool:
