@@ -249,7 +249,7 @@ class Journal(Protocol):
         ...
 
     def renew_lease(self, lease: Lease, *, ttl_ms: int) -> int:
-        """Renew a worker's lease, or begin it; return the store's time."""
+        """Renew a worker's lease, or begin it; return the store's time. For no time at all it is given back."""
         ...
 
     def leases(self) -> tuple[tuple[LeaseView, ...], int]:

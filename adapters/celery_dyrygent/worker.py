@@ -99,6 +99,8 @@ def left(task_id: str) -> None:
 def _lease() -> Lease:
     here = boot()
     active = _ids(state.active_requests)
+    if state.should_stop is not None or state.should_terminate is not None:
+        return Lease(here.worker, here.boot, active)  # what has not begun is put back into its queue
     return Lease(here.worker, here.boot, active, _ids(state.reserved_requests) - active)
 
 

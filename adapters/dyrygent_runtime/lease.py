@@ -44,10 +44,23 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self, timeout: float | None) -> None:
-        """Renew no more: the lease runs out by itself."""
+        """Renew no more. A worker that holds nothing gives its lease back: its end is no death, see `holders`.
+
+        The lease of one that still holds something runs out by itself.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        try:
+            self._give_back()
+        except Exception as problem:  # noqa: BLE001  # whatever ends here must end
+            _LOG.warning("this worker's lease is not given back, so it runs out: %s", problem)
+
+    def _give_back(self) -> None:
+        with self._lock:
+            lease = self._lease()
+            if self._renewed is not None and not lease.active and not lease.reserved:
+                self._journal.renew_lease(lease, ttl_ms=0)
 
     def renew(self) -> None:
         """Renew the lease every third of its time; when what the worker holds has changed, once a second.

@@ -261,6 +261,14 @@ class BesideRules(JournalBasis):
         views, now_ms = journal.leases()
         assert [(it.lease, it.expires_ms < now_ms) for it in views] == [(lease, True)]
 
+    def test_a_lease_may_be_given_back(self, journal: Journal) -> None:
+        """Renewed for no time at all it is seen as just that."""
+        journal.renew_lease(Lease("w", "1", frozenset({"a"})), ttl_ms=LATER_MS)
+        given_back = journal.renew_lease(Lease("w", "1"), ttl_ms=0)
+        (view,), _ = journal.leases()
+
+        assert (view.lease, view.renewed_ms, view.expires_ms) == (Lease("w", "1"), given_back, given_back)
+
     def test_each_boot_has_its_lease(self, journal: Journal) -> None:
         """Workers of one name, or boots of one worker, however named, do not overwrite each other."""
         leases = [Lease(it, boot, frozenset({it})) for it in HOSTILE for boot in ("1", "2")]

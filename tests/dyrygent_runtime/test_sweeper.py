@@ -13,6 +13,7 @@ from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Due, Lease, Query
 from dyrygent_runtime import Conductor, Run, Settings, Sweeper
 from dyrygent_runtime.faults import FaultPoint, nothing
+from dyrygent_runtime.holders import holders_of
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.lease import LeaseKeeper
 from tests.dyrygent_runtime.conftest import World
@@ -228,3 +229,30 @@ def test_a_lease_that_cannot_be_renewed_is_told_once(caplog: pytest.LogCaptureFi
 
     assert sum("taken for dead" in it.getMessage() for it in caplog.records) == 1
     assert "no lease now" in caplog.text
+
+
+@pytest.mark.parametrize("still_held", [False, True])
+def test_who_ends_in_order_and_holds_nothing_gives_its_lease_back(world: World, still_held: bool) -> None:  # noqa: FBT001  # a case
+    """Its end is no death; what still holds something is missed when its lease runs out."""
+    held = Lease("w", "boot", frozenset({"a"}), frozenset({"b"}))
+    leases = [Lease("w", "boot", reserved=frozenset({"b"} if still_held else ())), held]
+    keeper = LeaseKeeper(world.journal, world.settings, world.clock, leases.pop)
+    keeper.renew()
+    world.clock.advance(1)
+    keeper.stop(LIMIT_S)
+    world.clock.advance(world.settings.lease_ms + 1)
+
+    holders = holders_of(*world.journal.leases())
+    assert (holders.last_death_ms == 0, not holders.dead_ms) == (not still_held, not still_held)
+
+
+def test_a_lease_that_cannot_be_given_back_runs_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker ends all the same."""
+    world = World()
+    journal = broken(world)
+    keeper = LeaseKeeper(journal, world.settings, world.clock, lambda: Lease("w", "boot"))
+    keeper.renew()
+    journal.is_away = True
+    keeper.stop(LIMIT_S)
+
+    assert "not given back" in caplog.text
