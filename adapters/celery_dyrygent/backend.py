@@ -55,7 +55,10 @@ def look_up(app: Celery, submissions: Sequence[Submission], values: ValueCodec) 
 
 def _metas(backend: Any, task_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     if hasattr(backend, "mget") and hasattr(backend, "get_key_for_task"):
-        found = backend.mget([backend.get_key_for_task(task_id) for task_id in task_ids])
+        keys = [backend.get_key_for_task(task_id) for task_id in task_ids]
+        found = backend.mget(keys)
+        if isinstance(found, Mapping):  # as caches answer
+            found = [found.get(key) for key in keys]
         return {task_id: backend.decode_result(data) for task_id, data in zip(task_ids, found, strict=True) if data}
     return {task_id: backend.get_task_meta(task_id, cache=False) for task_id in task_ids}
 

@@ -30,6 +30,7 @@ from attrs import evolve, frozen
 from celery import signals, states
 from celery.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 from celery.worker import state as worker_state
+from kombu.exceptions import EncodeError
 
 from celery_dyrygent.adapter import CeleryAdapter, adapter_of, settle_all
 from celery_dyrygent.identity import HEADER, identity_in
@@ -143,13 +144,27 @@ def _outcome(
             is_kept, measure, ran = identity.is_kept, identity.measure, _ran()
             return returned(attempt, retval, adapter.values, is_kept=is_kept, measure=measure, ran=ran)
         case states.FAILURE:
-            return raised(attempt, retval, _ran()), {}
+            return _failed(attempt, retval), {}
         case states.IGNORED if _REPLACED not in str(retval).lower():
             return Skipped(attempt, str(retval), _ran()), {}
         case states.REJECTED if not getattr(retval, "requeue", True):
             return Failed(attempt, failure_of(retval), _ran()), {}
         case _:
             return None, {}
+
+
+def _failed(attempt: Attempt, problem: Any) -> Outcome:
+    outcome = raised(attempt, problem, _ran())
+    return evolve(outcome, is_final=True) if isinstance(outcome, Failed) and _is_of_its_result(problem) else outcome
+
+
+def _is_of_its_result(problem: Any) -> bool:
+    """Tell whether a task returned, and its value could not be written: another try would run it for nothing.
+
+    Then the exception comes from the storing of the value, and not out of the task (celery/app/trace.py, `trace_task`).
+    """
+    below = getattr(problem.__traceback__, "tb_next", None) if isinstance(problem, EncodeError) else None
+    return below is not None and below.tb_frame.f_code.co_name == "mark_as_done"
 
 
 def _ran() -> Ran | None:

@@ -33,6 +33,9 @@ class KombuValues:
         """Read a value back; raises `UnsupportedVersionError` for what the app's serialiser did not write."""
         name = self._app.conf.result_serializer
         content_type, encoding, _ = serialization.dumps(None, serializer=name)
+        if not data:  # which kombu gives back as it is
+            message = f"this was not written by the serializer {name!r}: it is empty"
+            raise UnsupportedVersionError(message)
         try:
             return serialization.loads(data, content_type, encoding, accept={content_type})
         except (KombuError, TypeError, ValueError, RecursionError) as problem:
