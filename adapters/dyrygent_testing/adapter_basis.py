@@ -50,6 +50,8 @@ T = TypeVar("T")
 
 _NEVER_DUE_MS: Final = 600_000
 _PAUSE_S: Final = 0.01
+_TOLD: Final = 20
+"""Entries, executions and workflows that a failing rule tells of."""
 
 
 class AdapterEngine:
@@ -297,10 +299,12 @@ class Case:
 
     def story(self) -> str:
         """Tell what is in the journal of this rule's workflows, and what has run."""
-        told = [f"has run: {sorted(it.name for it in self.place.iterdir())}"]
-        for key in self.keys:
+        names = sorted(it.name for it in self.place.iterdir())
+        told = [f"{len(names)} have run, among them {names[:_TOLD]}"]
+        for key in self.keys[-_TOLD:]:
             with contextlib.suppress(UnknownWorkflowError):
-                told += [f"{key.id}:", *(f"  {entry!r}" for entry in self.journal.read(key))]
+                entries = [f"  {entry!r}" for entry in self.journal.read(key)]
+                told += [f"{key.id}, {len(entries)} entries, the last:", *entries[-_TOLD:]]
         return "\n".join(told)
 
     def is_serving(self) -> None:

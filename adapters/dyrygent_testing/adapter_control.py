@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from dyrygent_core import Attempt, Failed, Failure, Lost, Skipped, Succeeded, Workflow, WorkflowState
-from dyrygent_core.errors import AdapterUnavailableError
+from dyrygent_core.errors import AdapterUnavailableError, UnknownWorkflowError
 from dyrygent_core.observations import Outcome
 from dyrygent_core.ports import Capability, Finding, Submission, WorkflowKey, WorkflowOutcome
 from dyrygent_testing.adapter_basis import AdapterBasis, Case, Prepared, needs, submission_of
@@ -221,7 +221,8 @@ class ControlRules(AdapterBasis):
         prepared = case.prepare_each(*(case.call("give", number) for number in range(3)))
         case.dispatch(prepared)
 
-        assert case.adapter.waiting(prepared.submissions) == {item.attempt: 3 for item in prepared.batch}
+        counts = {item.attempt: 3 for item in prepared.batch}
+        case.until(lambda: case.adapter.waiting(prepared.submissions) == counts, "three that wait")
         case.engine.start_worker()
         case.reported(prepared)
         case.until(lambda: set(case.adapter.waiting(prepared.submissions).values()) == {0}, "an empty queue")
@@ -250,7 +251,8 @@ class ControlRules(AdapterBasis):
         case.reported(prepared)
         case.adapter.hand_over(prepared.key, 1, 0)
         case.adapter.hand_over(prepared.key, 99, 0)
-        case.adapter.hand_over(WorkflowKey("never was", "0"), 1, 0)
+        with contextlib.suppress(UnknownWorkflowError):
+            case.adapter.hand_over(WorkflowKey("never was", "0"), 1, 0)
 
         case.is_serving()
         assert len(case.outcomes(prepared.key)[prepared.one.attempt]) == 1

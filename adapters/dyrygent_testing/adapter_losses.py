@@ -91,6 +91,7 @@ class LossRules(AdapterBasis):
         case.engine.stop_worker()
         prepared = case.prepare_each(case.here("note", "forgotten", 1))
         case.dispatch(prepared)
+        case.until(case.engine.queued_ids, "its message")
         case.engine.forget(prepared.one.attempt_id)
         assert list(case.engine.queued_ids()) == []
         case.engine.start_worker()

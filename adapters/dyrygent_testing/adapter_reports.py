@@ -50,6 +50,16 @@ class ReportRules(AdapterBasis):
         assert isinstance(case.reported(prepared)[Attempt("0")], Succeeded)
         assert case.value(prepared, Attempt("0")) == {"n": [1]}
 
+    def test_a2_an_execution_is_reported_once(self, case: Case) -> None:
+        """What was sent once and ran once comes to one outcome."""
+        prepared = case.prepare_each(case.here("note", "success", 1), case.call("fail", "ValueError", "x"))
+        case.dispatch(prepared)
+        case.reported(prepared)
+        case.is_serving()
+
+        assert [len(its) for its in case.outcomes(prepared.key).values()] == [1, 1]
+        assert case.count("success") == 1
+
     def test_a2_a_value_that_nobody_wants_is_not_kept(self, case: Case) -> None:
         """Results of which the dispatch says that they are not kept are not in the journal."""
         workflow = Workflow()
@@ -212,9 +222,9 @@ class ReportRules(AdapterBasis):
         first = workflow.add(case.here("hold_first", "first"), id="first")
         workflow.add(case.here("note", "second", first.result), id="second")
         run = case.start(workflow)
-        (attempt_id,) = case.engine.queued_ids()
+        (attempt_id,) = case.until(case.engine.queued_ids, "its message")
         case.engine.repeat(attempt_id)
-        assert list(case.engine.queued_ids()) == [attempt_id] * 2
+        case.until(lambda: list(case.engine.queued_ids()) == [attempt_id] * 2, "its message twice")
         case.engine.start_worker()
         case.has_begun("first", 2)
         case.open()

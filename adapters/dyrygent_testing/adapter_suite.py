@@ -32,5 +32,5 @@ QUICK: Final = Settings(poll_ms=50, sweep_interval_ms=200, grace_ms=2_000, lease
 """Waiting times under which the suite takes seconds; a machine that stands still for two of them fails it."""
 
 
-class AdapterSuite(DispatchRules, ReportRules, ControlRules, LossRules, WorkflowRules):
+class AdapterSuite(WorkflowRules, LossRules, ReportRules, ControlRules, DispatchRules):  # pytest begins with the last
     """All rules of the port, clauses A1 to A11, and whole workflows. A subclass overrides the fixture `engine`."""

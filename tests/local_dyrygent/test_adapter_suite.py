@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from dyrygent_runtime.journals import open_journal
-from dyrygent_testing.adapter_losses import LossRules
-from dyrygent_testing.adapter_reports import ReportRules
-from dyrygent_testing.adapter_suite import QUICK, AdapterEngine, AdapterSuite
-from dyrygent_testing.adapter_tasks import TASKS
+from dyrygent_testing import QUICK, TASKS, AdapterEngine, AdapterSuite
 from local_dyrygent import LocalAdapter
+from tests.only import NIGHTLY
 
 
 class TestLocalInMemory(AdapterSuite):
@@ -24,7 +22,8 @@ class TestLocalInMemory(AdapterSuite):
             yield AdapterEngine(adapter)
 
 
-class TestLocalOnSqlite(ReportRules, LossRules):
+@NIGHTLY
+class TestLocalOnSqlite(AdapterSuite):
     """As it is where workflows outlive the process."""
 
     @pytest.fixture

@@ -1,0 +1,88 @@
+"""The adapter suite is worth its name: an engine that can everything holds each rule, and each broken one fails one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from dyrygent_core import Call, UsageError
+from dyrygent_testing import TASKS, AdapterSuite
+from dyrygent_testing.adapter_report import ClauseTable, Ruled
+from tests.dyrygent_testing.reference import ReferenceAdapter, ReferenceEngine
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+class CheckingAdapter(ReferenceAdapter):
+    """One that knows the names too, as an engine may whose functions are in this process."""
+
+    def check(self, call: Call) -> None:
+        if call.target not in TASKS:
+            message = f"no function is named {call.target!r}"
+            raise UsageError(message)
+
+
+class CheckingEngine(ReferenceEngine):
+    """Its engine."""
+
+    adapter_kind = CheckingAdapter
+
+
+class TestReference(AdapterSuite):
+    """No rule is skipped here."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls) -> Iterator[ReferenceEngine]:
+        engine = CheckingEngine()
+        yield engine
+        engine.stop_worker()
+
+    @pytest.fixture(autouse=True)
+    def _no_skips(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pytest, "skip", pytest.fail)
+
+
+def test_each_broken_adapter_is_caught() -> None:
+    """Each mutant fails the rule that its line names, which holds for the same adapter unbroken."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=line", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "tests/dyrygent_testing/broken_adapters.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    results = re.findall(r"^(PASSED|FAILED|ERROR|SKIPPED) \S+::Test(\w+)::", done.stdout, re.MULTILINE)
+    became: dict[str, set[str]] = {}
+    for result, name in results:
+        became.setdefault(name, set()).add(result)
+
+    assert became.pop("Unbroken") == {"PASSED"}, done.stdout[-3_000:]
+    assert len(became) >= 20
+    assert {name for name, its in became.items() if "FAILED" not in its} == set(), done.stdout[-3_000:]
+
+
+def test_the_table_tells_what_became_of_each_clause() -> None:
+    """A clause with a failure has FAILED, one of which some rules held is held, and reasons are told once."""
+    table = ClauseTable()
+    table.ruled += [
+        Ruled("S", "A10", "passed", 1.0),
+        Ruled("S", "A2", "passed", 0.5),
+        Ruled("S", "A2", "skipped", 0.0, "no LOOKUP"),
+        Ruled("S", "A2", "skipped", 0.0, "no LOOKUP"),
+        Ruled("S", "A3", "skipped", 0.0, "no LOOKUP"),
+        Ruled("S", "A1", "failed", 0.25),
+        Ruled("S", "A1", "passed", 0.25),
+        Ruled("T", "A1", "passed", 9.0),
+    ]
+
+    assert [re.sub(" +", " ", line) for line in table.lines("S")] == [
+        "A1 dispatch FAILED 1 held 1 failed 0 skipped 0.5 s",
+        "A2 report held 1 held 0 failed 2 skipped 0.5 s no LOOKUP",
+        "A3 lookup skipped 0 held 0 failed 1 skipped 0.0 s no LOOKUP",
+        "A10 again held 1 held 0 failed 0 skipped 1.0 s",
+        "all FAILED 3 held 1 failed 3 skipped 2.0 s",
+    ]
