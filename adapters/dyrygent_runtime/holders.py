@@ -1,7 +1,7 @@
 """Who holds which attempts, read from all leases at once.
 
-A worker that ends in order and holds nothing gives its lease back: it is renewed for no time at all. Nobody died then,
-so nothing that it named before is missed.
+A lease that is renewed for no time at all is given back. If it names nothing then, its worker has ended in order:
+nobody died, and nothing that it named before is missed. What it does name is missed at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
     dead_ms: dict[str, int] = {}
     last_death_ms = 0
     for view in views.values():
-        if view.expires_ms == view.renewed_ms:
+        if _has_ended_in_order(view):
             continue
         names = _names(view)
         if view.expires_ms >= now_ms:
@@ -47,6 +47,10 @@ def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
         for name in names:
             dead_ms[name] = max(view.expires_ms, dead_ms.get(name, 0))
     return Holders(views, frozenset(living), dead_ms, now_ms, last_death_ms)
+
+
+def _has_ended_in_order(view: LeaseView) -> bool:
+    return view.expires_ms == view.renewed_ms and not view.lease.active and not view.lease.reserved
 
 
 def is_named(view: LeaseView, name: str) -> bool:

@@ -92,6 +92,6 @@ class Life:
         for view in views:
             if view.lease.boot in gone and view.expires_ms > now_ms:
                 _LOG.warning("%s has died; what it held is taken over", view.lease.worker)
-                self._journal.renew_lease(view.lease, ttl_ms=0)
+                self._journal.renew_lease(view.lease, ttl_ms=1)  # not 0: it was not given back (`holders`)
         for name in gone:
             presence.forget(name)
