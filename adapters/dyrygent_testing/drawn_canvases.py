@@ -123,6 +123,7 @@ class _Plans:
         links = self._rarely(CanvasPart.LINK, self._callbacks())
         self._links = links
         styles = st.sampled_from(Style).map(lambda style: (Errback(0, style),))
+        self._styles = styles
         self._errbacks = self._rarely(CanvasPart.LINK_ERROR, styles)
 
     def leaves(self) -> st.SearchStrategy[Plan]:
@@ -154,24 +155,27 @@ class _Plans:
 
     def _mourned(self) -> list[st.SearchStrategy[Plan]]:
         """Draw what has error callbacks of its own: whose id they get is documented only where the parts are tasks."""
-        atoms = self._atoms(self._links, st.just(()))
+        atoms = self._atoms(self._links, st.just(()), no_for_one_failure=3)
         several = st.lists(atoms, min_size=2, max_size=3).map(tuple)
         kinds: dict[CanvasPart, st.SearchStrategy[Plan]] = {
-            CanvasPart.CHAIN: st.builds(Chain, several, self._links, self._errbacks, _SET),
-            CanvasPart.GROUP: st.builds(Group, several, self._links, self._errbacks, _SET),
-            CanvasPart.CHORD: st.builds(Chord, several, atoms, self._links, self._errbacks, _SET),
+            CanvasPart.CHAIN: st.builds(Chain, several, self._links, self._styles, _SET),
+            CanvasPart.GROUP: st.builds(Group, several, self._links, self._styles, _SET),
+            CanvasPart.CHORD: st.builds(Chord, several, atoms, self._links, self._styles, _SET),
         }
         return [kinds[part] for part in kinds if part in self._allowed]
 
     def _atoms(
-        self, links: st.SearchStrategy[tuple[Plan, ...]], errbacks: st.SearchStrategy[tuple[Errback, ...]]
+        self,
+        links: st.SearchStrategy[tuple[Plan, ...]],
+        errbacks: st.SearchStrategy[tuple[Errback, ...]],
+        no_for_one_failure: int = 15,
     ) -> st.SearchStrategy[Plan]:
         atoms = st.builds(
             Atom,
             st.just(0),
             self._flag(CanvasPart.IMMUTABLE, 1),
             self._flag(CanvasPart.KEYWORDS, 3),
-            self._flag(CanvasPart.FAILURE, 15),
+            self._flag(CanvasPart.FAILURE, no_for_one_failure),
             links,
             errbacks,
         )
