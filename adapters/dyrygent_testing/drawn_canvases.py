@@ -155,7 +155,7 @@ class _Plans:
 
     def _mourned(self) -> list[st.SearchStrategy[Plan]]:
         """Draw what has error callbacks of its own: whose id they get is documented only where the parts are tasks."""
-        atoms = self._atoms(self._links, st.just(()), no_for_one_failure=3)
+        atoms = self._atoms(self._links, st.just(()), no_for_one_failure=1)
         several = st.lists(atoms, min_size=2, max_size=3).map(tuple)
         kinds: dict[CanvasPart, st.SearchStrategy[Plan]] = {
             CanvasPart.CHAIN: st.builds(Chain, several, self._links, self._styles, _SET),
