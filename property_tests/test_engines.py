@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol
 
+import dramatiq
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from dramatiq import Worker
+from dramatiq.brokers.stub import StubBroker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celery_dyrygent import CeleryAdapter, register_workflow_processor
+from dramatiq_dyrygent import DramatiqAdapter
 from dyrygent_core import Workflow
 from dyrygent_runtime import Run, Settings
 from dyrygent_runtime.journals import MemoryJournal
@@ -52,6 +56,7 @@ def _celery() -> Iterator[Starting]:
     app = Celery("engines", broker="memory://engines", backend="cache+memory://")
     app.conf.update(
         broker_transport_options={"polling_interval": 0.01},
+        worker_hijack_root_logger=False,
         dyrygent_journal=MemoryJournal("engines"),
         dyrygent_settings=_QUICK,
     )
@@ -61,7 +66,26 @@ def _celery() -> Iterator[Starting]:
         yield CeleryAdapter(app)
 
 
-ENGINES: Final[dict[str, Callable[[], Any]]] = {"threads": _threads, "inline": _inline, "celery": _celery}
+@contextmanager
+def _dramatiq() -> Iterator[Starting]:
+    broker = StubBroker()
+    adapter = DramatiqAdapter(broker, journal=MemoryJournal("engines"), settings=_QUICK)
+    dramatiq.actor(acting(), actor_name=TARGET, broker=broker)
+    worker = Worker(broker, worker_timeout=20, worker_threads=4)
+    worker.start()
+    try:
+        yield adapter
+    finally:
+        worker.stop()
+        broker.close()
+
+
+ENGINES: Final[dict[str, Callable[[], Any]]] = {
+    "threads": _threads,
+    "inline": _inline,
+    "celery": _celery,
+    "dramatiq": _dramatiq,
+}
 
 
 @pytest.fixture(scope="module")
