@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, ClassVar, Final, TypedDict, Unpack
 
 import attrs
 from attrs import field, frozen
@@ -72,6 +72,9 @@ class Workflow:
     A node may be added before those it waits for, if these are named by id; whether all of them are there, and
     form no cycle, is checked when the workflow is built or started.
     """
+
+    engine: ClassVar[str] = ""
+    """The only engine that it runs on, of a builder that takes what is an engine's own; empty for all."""
 
     def __init__(
         self,

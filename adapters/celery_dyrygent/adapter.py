@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 from celery import Celery
 
@@ -19,11 +19,12 @@ from celery_dyrygent.backend import has_backend, look_up, store_outcome
 from celery_dyrygent.configuration import check_configuration, journal_of, listeners_of, settings_of
 from celery_dyrygent.eager import Eager, applying, eager_journal, is_eager
 from celery_dyrygent.errbacks import with_failures
+from celery_dyrygent.foreign import check_options
 from celery_dyrygent.publishing import publish, publish_one
 from celery_dyrygent.queues import waiting
 from celery_dyrygent.registered import unwrapped
 from celery_dyrygent.values import KombuValues
-from dyrygent_core import Attempt, Workflow, WorkflowState
+from dyrygent_core import Attempt, Call, Workflow, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import (
     Capability,
@@ -84,6 +85,8 @@ class CeleryAdapter(EngineAdapter):
     whoever starts a workflow runs it, see `eager`.
     Raises `UsageError` for a setting of ours that does not exist or cannot be; see `configuration`.
     """
+
+    engine: ClassVar[str] = "Celery"
 
     def __init__(
         self,
@@ -155,6 +158,10 @@ class CeleryAdapter(EngineAdapter):
     def keeps_results(self) -> bool:
         """Whether the result backend is told of ends: an eager app does so only with `task_store_eager_result`."""
         return self.inline is None or bool(self.app.conf.task_store_eager_result)
+
+    def check(self, call: Call) -> None:
+        """Accept any name, for a task may be registered in the workers only; refuse another engine's options."""
+        check_options(call)
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Publish task messages (A1)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import dramatiq
 from dramatiq import Broker
@@ -32,6 +33,8 @@ class DramatiqAdapter(EngineAdapter):
     Raises `UsageError` for what is no broker, where there is no journal to be had, where the journal's namespace is
     taken by another of this broker's, and for a broker that has the middleware twice.
     """
+
+    engine: ClassVar[str] = "Dramatiq"
 
     def __init__(
         self,

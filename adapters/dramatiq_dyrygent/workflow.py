@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias, Unpack
+from typing import Any, ClassVar, TypeAlias, Unpack
 
 from attrs import evolve, field, frozen
 from dramatiq import Message, group, pipeline
@@ -40,6 +40,7 @@ class Workflow(dyrygent_core.Workflow):
     The workflow's own result is the composition's, if one is all there is; else as in the core.
     """
 
+    engine: ClassVar[str] = "Dramatiq"
     _imported: Imported | None = None
 
     def add_composition(self, composition: Composition, *, after: Iterable[After] | After = ()) -> Imported:

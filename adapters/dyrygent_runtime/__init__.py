@@ -6,6 +6,7 @@ from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.holdings import Boot, Holdings
 from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.listeners import Listener, NodeChanged, Notification, TurnTaken, WorkflowChanged
+from dyrygent_runtime.portability import check_portable
 from dyrygent_runtime.requests import OnUnfinished
 from dyrygent_runtime.run import Run
 from dyrygent_runtime.runs import page_of_runs, purge, runs
@@ -31,6 +32,7 @@ __all__ = [
     "Sweeper",
     "TurnTaken",
     "WorkflowChanged",
+    "check_portable",
     "page_of_runs",
     "purge",
     "runs",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.codec import JSON_VALUES
@@ -52,6 +53,9 @@ class EngineAdapter(ABC):
     `send_limit`: how many attempts of a turn are sent here before the rest is handed over; None sends all.
     `conductor`: what makes another kind of conductor.
     """
+
+    engine: ClassVar[str] = ""
+    """What users call the engine; see `Workflow.engine`."""
 
     def __init__(
         self,

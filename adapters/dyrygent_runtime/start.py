@@ -17,6 +17,7 @@ from dyrygent_runtime.connecting import conductor_over
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.labels import check_name, tags_of
+from dyrygent_runtime.portability import check_engine
 from dyrygent_runtime.run import Run
 from dyrygent_runtime.settings import MAX_NODES, MAX_WORKFLOW_ID_CHARACTERS, check_time_outs
 
@@ -89,6 +90,7 @@ def _written(
 ) -> tuple[NewWorkflow, Definition]:
     """Build, check and encode all of it, before anything is written."""
     _check_workflow(workflow)
+    check_engine(workflow, getattr(conductor.adapter, "engine", workflow.engine))
     name = check_name(workflow.name)
     if len(workflow) > MAX_NODES:
         message = f"a workflow has at most {MAX_NODES:,} nodes at run time, this one {len(workflow):,}; split it"

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from dyrygent_core import Attempt, Call, Failed, Lost, UsageError, Workflow
 from dyrygent_core.errors import AdapterUnavailableError, quoted
@@ -29,6 +29,7 @@ from dyrygent_runtime.inline import Inline, InlineConductor
 from dyrygent_runtime.journals import MemoryJournal, open_journal
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_runtime.listeners import Listener
+from dyrygent_runtime.portability import NEUTRAL_OPTIONS
 from dyrygent_runtime.reports import Report
 from local_dyrygent.functions import Functions, Registered, UnknownFunctionError, check_workers
 from local_dyrygent.life import Life
@@ -41,8 +42,6 @@ _LOG = logging.getLogger("dyrygent")
 _SETTINGS: Final = Settings(poll_ms=100, sweep_interval_ms=1_000)
 """Asking costs little here, and so a process that is started again goes on within a second."""
 _STOP_S: Final = 5.0
-_NEUTRAL: Final = frozenset({"queue"})
-"""Options that say where a task runs and not what it does: here it runs in this process, whatever they say."""
 
 
 class LocalAdapter(EngineAdapter):
@@ -58,6 +57,8 @@ class LocalAdapter(EngineAdapter):
     unfinished there when the adapter is made, threads go on with at once; without threads, `resume` does.
     Raises `UsageError` for functions, a number of workers and a URL that cannot be.
     """
+
+    engine: ClassVar[str] = "LocalAdapter"
 
     def __init__(
         self,
@@ -201,11 +202,11 @@ class LocalAdapter(EngineAdapter):
     def check(self, call: Call) -> None:
         """Refuse a target that is no function here, and options that only some other engine knows."""
         self._registered.check(call.target)
-        unknown = sorted(call.options.keys() - _NEUTRAL)
+        unknown = sorted(call.options.keys() - NEUTRAL_OPTIONS)
         if unknown:
             message = (
                 f"the local engine knows no option {unknown[0]!r}, so {quoted(call.target)} cannot have it; "
-                f"of all options, it takes {', '.join(sorted(_NEUTRAL))}"
+                f"of all options, it takes {', '.join(sorted(NEUTRAL_OPTIONS))}"
             )
             raise UsageError(message)
 

@@ -22,6 +22,7 @@ _EXAMPLE: Final = re.compile(r"^```python\n(# \w+\.py\n.*?)^```\n+```text\n(.*?)
         "wait-for-a-workflow",
         "list-and-delete-runs",
         "run-in-this-process",
+        "change-the-engine",
     ],
 )
 def test_the_pages_print_what_they_say(

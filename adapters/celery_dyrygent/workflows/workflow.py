@@ -72,6 +72,7 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
     journal at each use. Nothing can be added any more then.
     """
 
+    engine: ClassVar[str] = "Celery"
     workflow_processor_task: ClassVar[Any] = None
     """The task that was registered last in this process."""
     straight_serializables: ClassVar[Mapping[str, Any]] = KEYS
