@@ -37,7 +37,7 @@ from dyrygent_core.ports import (
     WorkflowKey,
     WorkflowOutcome,
 )
-from dyrygent_runtime import Conductor, EngineAdapter, Notification, OnConflict, Run, Settings, start
+from dyrygent_runtime import Conductor, EngineAdapter, Notification, Run, Settings
 from dyrygent_runtime.inline import InlineConductor
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.settings import CHUNK
@@ -115,17 +115,9 @@ class CeleryAdapter(EngineAdapter):
     def __repr__(self) -> str:
         return f"<CeleryAdapter of {self.app!r}>"
 
-    def start(
-        self,
-        workflow: Workflow,
-        *,
-        id: str | None = None,  # noqa: A002  # the word a user expects here
-        on_conflict: OnConflict | str = OnConflict.EXISTING,
-        tags: Sequence[str] = (),
-    ) -> Run:
-        """Start a workflow, see `dyrygent_runtime.start`."""
+    def _start(self, workflow: Workflow, **options: Any) -> Run:
         notes = workflow.notes() if isinstance(workflow, Noted) else {}
-        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags, prepare=partial(self._prepare, notes))
+        return super()._start(workflow, prepare=partial(self._prepare, notes), **options)
 
     def _prepare(self, notes: Mapping[str, Any], created: Created) -> None:
         """Write the notes, unless an earlier start under this id did, and tell that the workflow begins."""

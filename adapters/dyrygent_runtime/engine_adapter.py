@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dyrygent_core import Attempt, Call, Workflow
 from dyrygent_core.codec import JSON_VALUES
@@ -84,7 +84,11 @@ class EngineAdapter(ABC):
         tags: Sequence[str] = (),
     ) -> Run:
         """Start a workflow, see `dyrygent_runtime.start`."""
-        return start(self, workflow, id=id, on_conflict=on_conflict, tags=tags)
+        return self._start(workflow, id=id, on_conflict=on_conflict, tags=tags)
+
+    def _start(self, workflow: Workflow, **options: Any) -> Run:
+        """Start a workflow: what an adapter overrides that has more to do then."""
+        return start(self, workflow, **options)
 
     def settle(self) -> bool:
         """Hand to the journal what this process has not handed over yet, for it is about to end; see `settling`."""

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from dyrygent_core import Attempt, Call, Failed, Lost, UsageError, Workflow
 from dyrygent_core.errors import AdapterUnavailableError, quoted
 from dyrygent_core.ports import Capability, Clock, Dispatch, Finding, Journal, Refusal, Submission
-from dyrygent_runtime import Conductor, EngineAdapter, OnConflict, Run, Settings, Sweeper
+from dyrygent_runtime import Conductor, EngineAdapter, Run, Settings, Sweeper
 from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded
@@ -113,17 +113,10 @@ class LocalAdapter(EngineAdapter):
     def __repr__(self) -> str:
         return f"<LocalAdapter of {len(self._registered)} functions>"
 
-    def start(
-        self,
-        workflow: Workflow,
-        *,
-        id: str | None = None,  # noqa: A002  # the word a user expects here
-        on_conflict: OnConflict | str = OnConflict.EXISTING,
-        tags: Sequence[str] = (),
-    ) -> Run:
-        """Start a workflow, see `dyrygent_runtime.start`; without threads, run it to its end."""
+    def _start(self, workflow: Workflow, **options: Any) -> Run:
+        """Without threads, run it to its end."""
         self._check_open()
-        run = super().start(workflow, id=id, on_conflict=on_conflict, tags=tags)
+        run = super()._start(workflow, **options)
         if self.inline is not None:
             self.inline.finish(run)
             self._sweeper.purge()
