@@ -59,10 +59,11 @@ class Life:
 
     def is_alone(self) -> bool:
         """Tell whether no other worker of the journal lives."""
+        out = {self._holdings.boot.boot}
         if self._presence is not None:
-            self._bury(self._presence)
+            out |= self._bury(self._presence)
         views, now_ms = self._journal.leases()
-        return all(view.lease.boot == self._holdings.boot.boot or view.expires_ms <= now_ms for view in views)
+        return all(view.lease.boot in out or view.expires_ms <= now_ms for view in views)
 
     def open_workflows(self) -> Iterator[WorkflowKey]:
         """Give the workflows that have not been closed, the newest first."""
@@ -83,11 +84,11 @@ class Life:
         if self._presence is not None:
             self._presence.leave()
 
-    def _bury(self, presence: Presence) -> None:
-        """End the leases of those that have died."""
+    def _bury(self, presence: Presence) -> frozenset[str]:
+        """End the leases of those that have died, and return who they are."""
         gone = presence.gone()
         if not gone:
-            return
+            return gone
         views, now_ms = self._journal.leases()
         for view in views:
             if view.lease.boot in gone and view.expires_ms > now_ms:
@@ -95,3 +96,4 @@ class Life:
                 self._journal.renew_lease(view.lease, ttl_ms=1)  # not 0: it was not given back (`holders`)
         for name in gone:
             presence.forget(name)
+        return gone
