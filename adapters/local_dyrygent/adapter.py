@@ -125,10 +125,13 @@ class LocalAdapter(EngineAdapter):
     def resume(self) -> tuple[Run, ...]:
         """Go on with all that is unfinished in the journal; return its runs, the newest first.
 
-        Without threads it returns when what nobody else is at has ended. Threads go on by themselves.
+        Without threads it returns when what nobody else is at has ended. Threads go on by themselves, and may have
+        ended some of it since the adapter was made; that is among the runs at the first call.
         """
         self._check_open()
-        runs = tuple(Run(self.conductor, key) for key in self.life.open_workflows())
+        found, self.life.found = self.life.found, ()
+        keys = dict.fromkeys([*self.life.open_workflows(), *(found if self.inline is None else ())])
+        runs = tuple(Run(self.conductor, key) for key in keys)
         if self.inline is not None:
             for run in reversed(runs):
                 self.inline.finish(run)

@@ -36,6 +36,8 @@ class Life:
         self._looked_ms = clock.monotonic_ms()
         file: Path | None = getattr(journal, "file", None)
         self._presence = None if file is None else Presence(file, holdings.boot.boot)
+        self.found: tuple[WorkflowKey, ...] = ()
+        """What was unfinished when this life began, the newest first."""
         self.alone_since_ms: int | None = None
         """A time of the journal's: what was sent before is held by nobody. None if others were there, or nothing was
         unfinished."""
@@ -44,7 +46,8 @@ class Life:
         """Take the lease, and have everything looked at that only the dead have held."""
         try:
             born_ms = self._journal.renew_lease(self._holdings.lease(), ttl_ms=self._settings.lease_ms)
-            for key in self.open_workflows() if self.is_alone() else ():
+            self.found = tuple(self.open_workflows())
+            for key in self.found if self.is_alone() else ():
                 self.alone_since_ms = born_ms
                 self._journal.remind(key, in_ms=0)
         except JournalError as problem:
