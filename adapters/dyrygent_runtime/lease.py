@@ -62,6 +62,12 @@ class LeaseKeeper:
             if self._renewed is not None and not lease.active and not lease.reserved:
                 self._journal.renew_lease(lease, ttl_ms=0)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `renew` would tell the journal something."""
+        with self._lock:
+            return self._is_due(self._lease(), self._clock.monotonic_ms())
+
     def renew(self) -> None:
         """Renew the lease every third of its time; when what the worker holds has changed, once a second.
 
@@ -69,14 +75,18 @@ class LeaseKeeper:
         """
         with self._lock:
             lease, now_ms = self._lease(), self._clock.monotonic_ms()
-            if self._renewed is not None:
-                renewed_ms, before = self._renewed
-                age_ms = now_ms - renewed_ms
-                is_fresh = age_ms < self._settings.lease_ms // 3
-                if is_fresh and (lease.reserved <= before.reserved or age_ms < _SHORTEST_MS):
-                    return
+            if not self._is_due(lease, now_ms):
+                return
             self._journal.renew_lease(lease, ttl_ms=self._settings.lease_ms)
             self._renewed = now_ms, lease
+
+    def _is_due(self, lease: Lease, now_ms: int) -> bool:
+        if self._renewed is None:
+            return True
+        renewed_ms, before = self._renewed
+        age_ms = now_ms - renewed_ms
+        is_fresh = age_ms < self._settings.lease_ms // 3
+        return not is_fresh or (not lease.reserved <= before.reserved and age_ms >= _SHORTEST_MS)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -72,6 +72,14 @@ class Sweeper:
         if self._keeper is not None:
             self._keeper.stop(timeout)
 
+    @property
+    def is_purge_due(self) -> bool:
+        """Whether the next round looks for what is old."""
+        if self._conductor.settings.retention_ms is None:
+            return False
+        now_ms = self._conductor.clock.monotonic_ms()
+        return self._purged_ms is None or now_ms - self._purged_ms >= _BETWEEN_PURGES_MS
+
     def round(self) -> int:
         """Renew the lease if it is time, sweep what is due, delete what is old; return how many workflows were swept.
 
@@ -140,7 +148,7 @@ class Sweeper:
     def purge(self) -> None:
         """Delete some of the workflows that ended too long ago, once a minute."""
         retention_ms, now_ms = self._conductor.settings.retention_ms, self._conductor.clock.monotonic_ms()
-        if retention_ms is None or (self._purged_ms is not None and now_ms - self._purged_ms < _BETWEEN_PURGES_MS):
+        if retention_ms is None or not self.is_purge_due:
             return
         self._conductor.reach(FaultPoint.SWEEP_BEFORE_PURGE)
         self._purged_ms = now_ms

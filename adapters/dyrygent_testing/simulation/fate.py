@@ -23,10 +23,14 @@ class Fate:
         self._heal_ms = faults.heal_ms
         self._chance = chance
         self._is_over = False
+        self._held: dict[str, Fault] = {}
+        """What was drawn for a place, and is still to strike there."""
         self._lengths_ms = _lengths_ms(settings)
 
     def strike(self, place: str, now_ms: int) -> Fault | None:
         """Pass a place; return what goes wrong there."""
+        if self._held and place in self._held:
+            return self._held.pop(place)
         if self._is_over:
             return None
         self.hits[place] = hit = self.hits[place] + 1
@@ -39,6 +43,13 @@ class Fate:
             if drawn < 0:
                 return Fault(place, hit, kind, self._length_ms(kind))
         return None
+
+    def spares(self, place: str, now_ms: int) -> bool:
+        """Pass a place if nothing goes wrong there; what does, strikes whoever passes it next."""
+        fault = self.strike(place, now_ms)
+        if fault is not None:
+            self._held[place] = fault
+        return fault is None
 
     def strikes_no_more(self) -> None:
         """Let everything go well from now on, and count no more: what is passed now is no part of the simulation."""

@@ -23,6 +23,7 @@ from dyrygent_core.ports import (
     WorkflowOutcome,
 )
 from dyrygent_runtime import Conductor
+from dyrygent_testing.simulation.agenda import Agenda
 from dyrygent_testing.simulation.engine import Engine, HandOver
 from dyrygent_testing.simulation.faults import Fault, FaultKind
 from dyrygent_testing.simulation.gate import Gate, Living, check_alive
@@ -34,8 +35,9 @@ __all__ = ["FaultyJournal", "SimulatedAdapter"]
 class FaultyJournal:
     """Passes every call on to a store, whatever calls the port has; any may fail, before or after it was done."""
 
-    def __init__(self, store: Journal, process: Living, gate: Gate, recorder: Recorder) -> None:
+    def __init__(self, store: Journal, process: Living, gate: Gate, recorder: Recorder, agenda: Agenda) -> None:
         self._store = store
+        self._agenda = agenda
         self._process = process
         self._gate = gate
         self._recorder = recorder
@@ -70,6 +72,7 @@ class FaultyJournal:
 
     def _done(self, name: str, found: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         answer = found(*args, **kwargs)
+        self._agenda.note(name, args, kwargs, answer)
         if isinstance(answer, Appended):
             self._recorder.write(args[0], kwargs["nonce"], answer.first, args[1], kwargs.get("results") or {})
         elif isinstance(answer, Created) and self._recorder.is_first(answer.key.id):

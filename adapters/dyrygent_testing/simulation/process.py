@@ -15,6 +15,7 @@ from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.lease import LeaseKeeper
+from dyrygent_testing.simulation.agenda import Agenda
 from dyrygent_testing.simulation.engine import Engine, HandOver, Message
 from dyrygent_testing.simulation.faults import FaultKind, point
 from dyrygent_testing.simulation.gate import DiedError, Gate
@@ -47,6 +48,7 @@ class World:
     recorder: Recorder
     engine: Engine
     store: Journal
+    agenda: Agenda
     settings: Settings
     tasks: Tasks
     duration_ms: Callable[[Attempt], int]
@@ -88,7 +90,7 @@ class Process:
         self.is_alive = True
         self.stopped_until_ms = 0
         self._on_death = on_death
-        journal = FaultyJournal(world.store, self, world.gate, world.recorder)
+        journal = FaultyJournal(world.store, self, world.gate, world.recorder, world.agenda)
         self.journal = cast("Journal", journal)  # it passes on whatever it is asked
         self.adapter = SimulatedAdapter(world.engine, self, world.gate, world.recorder)
         self.marks = LateMarks(self.journal, world.settings, later=self._mark_later)
@@ -195,11 +197,15 @@ class Process:
 
     def _renew(self) -> None:
         """Do what a round of the lease's own thread does."""
-        self.act(ActKind.LEASE, self._keeper.renew)
+        if self._keeper.is_due:
+            self.act(ActKind.LEASE, self._keeper.renew)
         settings = self.world.settings
         self.later(min(settings.poll_ms, settings.lease_ms // 3), self._renew)
 
     def _sweep(self) -> None:
-        self.act(ActKind.SWEEP, self._sweeper.round)
+        """Do what a round of the sweeper's thread does; one that would find nothing only passes the call it makes."""
+        is_idle = self.world.agenda.is_free and not self._sweeper.is_purge_due
+        if not (is_idle and self.world.gate.is_passed("journal.due")):
+            self.act(ActKind.SWEEP, self._sweeper.round)
         self.world.engine.deliver()  # there may have been nobody to take what came before
         self.later(self.world.settings.poll_ms, self._sweep)

@@ -69,6 +69,7 @@ class Recorder:
         self._loop = loop
         self._stack: list[Doing] = []
         self._count = 0
+        self._positions: dict[str, int] = {}
         self.acts: list[Act] = []
         self.sent: list[Sent] = []
         self.executed: list[Executed] = []
@@ -136,13 +137,18 @@ class Recorder:
     ) -> None:
         """Note that entries reached the journal."""
         doing = self.doing
+        self._positions[key.id] = max(self.position(key.id), first + len(observations) - 1)
         self.wrote.append(
             Wrote(self._loop.now_ms, doing.number, doing.life, key.id, nonce, first, tuple(observations), dict(results))
         )
 
     def is_first(self, workflow: str) -> bool:
         """Tell whether nothing of this workflow was written yet."""
-        return all(it.workflow != workflow for it in self.wrote)
+        return workflow not in self._positions
+
+    def position(self, workflow: str) -> int:
+        """Return that of the last entry that was written of a workflow."""
+        return self._positions.get(workflow, 0)
 
     def execute(self, item: Dispatch, life: Life, seen: int) -> int:
         """Note the start of an execution; return its number."""

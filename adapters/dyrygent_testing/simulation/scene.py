@@ -12,6 +12,7 @@ from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Journal
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
+from dyrygent_testing.simulation.agenda import Agenda
 from dyrygent_testing.simulation.client import Client, asked
 from dyrygent_testing.simulation.engine import Engine, Ordering
 from dyrygent_testing.simulation.fate import Fate
@@ -59,11 +60,22 @@ class Scene:
         self._loop = Loop()
         self.recorder = Recorder(self._loop)
         self._store = (journal or _memory)(self._store_ms)
+        self._agenda = Agenda(self._store_ms)
+        self._closed: tuple[int, bool] | None = None
+        """After how many changes it was last looked whether all workflows are closed, and what was seen."""
         self._fate = Fate(faults, settings, Random(f"{seed} faults"))
         self._engine = Engine(self._loop, order, Random(f"{seed} order"), self._workers)
         self._gate = Gate(self._loop, self._fate, self.recorder, self._engine.flush)
         self._world = World(
-            self._loop, self._gate, self.recorder, self._engine, self._store, settings, tasks, length_ms
+            self._loop,
+            self._gate,
+            self.recorder,
+            self._engine,
+            self._store,
+            self._agenda,
+            settings,
+            tasks,
+            length_ms,
         )
         self._rooms: dict[str, Room | None] = {f"w{number}": room for number, room in enumerate(rooms, 1)}
         self._rooms[_CLIENT] = None
@@ -106,11 +118,15 @@ class Scene:
         self._loop.later(_RESTART_MS, lambda: self._boot(Life(life.process, life.boot + 1)))
 
     def _has_settled(self) -> bool:
-        if not (self._client.is_content and self._engine.is_empty):
+        if not (self._client.is_content and self._engine.is_empty and self._are_closed()):
             return False
-        if not all(process.is_alive and process.is_idle for process in self._processes.values()):
-            return False
-        return not any(map(self._is_open, self._names))
+        return all(process.is_alive and process.is_idle for process in self._processes.values())
+
+    def _are_closed(self) -> bool:
+        changes = self._agenda.changes
+        if self._closed is None or self._closed[0] != changes:
+            self._closed = changes, not any(map(self._is_open, self._names))
+        return self._closed[1]
 
     def _is_open(self, name: str) -> bool:
         try:

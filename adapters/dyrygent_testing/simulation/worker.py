@@ -113,7 +113,7 @@ class Worker:
         with suppress(JournalUnavailableError):  # as in every adapter of ours: it is a hint
             holding.started_ms = process.marks.write_with(item.workflow, [mark])
         world.gate.meet(process, "worker.started", holding.message.name)
-        seen = len(world.store.read(item.workflow))
+        seen = world.recorder.position(item.workflow.id)
         holding.execution = world.recorder.execute(item, process.life, seen)
         length_ms = world.duration_ms(item.attempt)
         process.later(length_ms // 2, lambda: process.act(ActKind.RUN, lambda: self._go_on(holding)))

@@ -1,0 +1,58 @@
+"""When a store has to be asked what is due: what follows from the calls that were made of it, by the clause J5.
+
+So a round of a sweeper that would find nothing costs nothing. It is a bound, and decides nothing: when its time has
+come the store itself is asked, and whatever it gives then is swept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dyrygent_core.ports import Created, WorkflowKey
+
+__all__ = ["Agenda"]
+
+
+class Agenda:
+    """Listens to the calls of all processes."""
+
+    def __init__(self, store_ms: Callable[[], int]) -> None:
+        self._store_ms = store_ms
+        self._due_ms: dict[str, int] = {}
+        self.changes = 0
+        """How often something was done by which a workflow may have been opened or closed."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing can be due now."""
+        return not self._due_ms or min(self._due_ms.values()) > self._store_ms()
+
+    def note(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any], answer: Any) -> None:
+        """Note a call that was made, and its answer."""
+        now_ms, due_ms = self._store_ms(), self._due_ms
+        if call == "due":
+            due_ms.update((due.key.id, now_ms + kwargs["claim_ms"]) for due in answer)
+            return
+        name = answer.key.id if isinstance(answer, Created) else _name(args)
+        match call:
+            case "create":
+                self.changes += 1
+                due_ms.setdefault(name, now_ms + kwargs["due_in_ms"])
+            case "append":
+                self.changes += 1
+                due_ms.setdefault(name, now_ms)
+            case "rest" if name in due_ms:
+                due_ms[name] = now_ms + kwargs["in_ms"]
+            case "remind" if name in due_ms:
+                due_ms[name] = min(due_ms[name], now_ms + kwargs["in_ms"])
+            case "close":
+                self.changes += 1
+                if answer:
+                    due_ms.pop(name, None)
+            case _:
+                pass
+
+
+def _name(args: Sequence[Any]) -> str:
+    return args[0].id if args and isinstance(args[0], WorkflowKey) else ""
