@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from attrs import define, evolve, field
 
@@ -11,6 +12,8 @@ from dyrygent_core.nodes import Role
 from dyrygent_testing.model_ends import verdict
 
 __all__ = ["Board", "Instance", "Place"]
+
+_ON_ITS_WAY: Final = (Status.READY, Status.SCHEDULED)
 
 
 @define
@@ -52,7 +55,7 @@ class Place:
     @property
     def is_on_its_way(self) -> bool:
         """Whether it may run, or is in flight; a node that waits for another round may have instances, too."""
-        return self.status in (Status.READY, Status.SCHEDULED)
+        return self.status in _ON_ITS_WAY
 
     @property
     def newest_number(self) -> int:
@@ -117,14 +120,14 @@ class Board:
     @property
     def in_flight(self) -> tuple[Attempt, ...]:
         """The attempts without an outcome, in topological order, and by index."""
-        return tuple(place.attempt(at) for place in self.places.values() for at, _ in place.of_status(Status.SCHEDULED))
+        return tuple(place.attempt(at) for place in self._on_their_way for at, _ in place.of_status(Status.SCHEDULED))
 
     @property
     def delayed(self) -> tuple[tuple[Attempt, int], ...]:
         """The attempts that wait for their time, each with that time, in topological order, and by index."""
         return tuple(
             (place.attempt(at), instance.due_ms)
-            for place in self.places.values()
+            for place in self._on_their_way
             for at, instance in place.of_status(Status.READY)
             if instance.due_ms is not None
         )
@@ -132,13 +135,17 @@ class Board:
     @property
     def held(self) -> tuple[Attempt, ...]:
         """The attempts that may run but are held back: the highest priority first, then as `in_flight`."""
-        places = sorted(self.places.values(), key=lambda place: -place.node.priority)  # stable
+        places = sorted(self._on_their_way, key=lambda place: -place.node.priority)  # stable
         return tuple(
             place.attempt(at)
             for place in places
             for at, instance in place.of_status(Status.READY)
             if instance.due_ms is None
         )
+
+    @property
+    def _on_their_way(self) -> list[Place]:
+        return [place for place in self.places.values() if place.status in _ON_ITS_WAY]
 
     @property
     def to_revoke(self) -> tuple[Attempt, ...]:

@@ -6,10 +6,11 @@ It is told twice, by `advance` and by the slow model, and both have to say the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from attrs import frozen
 
-from dyrygent_core import Attempt, Observation, Outcome, State, advance
+from dyrygent_core import Attempt, Observation, Outcome, SkipRequested, State, Status, advance
 from dyrygent_core.errors import InvariantError
 from dyrygent_core.invariants import check_state
 from dyrygent_core.ports import Entry
@@ -75,10 +76,13 @@ class Replay:
 
 
 def _steps(history: History, disagreements: list[str]) -> Iterator[Step]:
+    """Compare state and model after every step in what it has changed, and after the last in everything."""
     graph = history.definition.graph
     state, model = State.initial(graph), Model(graph)
+    last = len(history.entries)
     for entry in history.entries:
         before, fact = state, entry.observation
+        statuses = model.statuses
         in_flight = model.in_flight
         expected = model.observe(fact)
         state, emitted = advance(graph, before, [fact])
@@ -86,11 +90,22 @@ def _steps(history: History, disagreements: list[str]) -> Iterator[Step]:
         if emitted != expected:
             disagreements.append(f"{where} emits {emitted}, in the model {expected}")
         try:
-            check_state(state)
-            check_agreement(state, model)
+            is_last = entry.position == last
+            check_state(state, since=None if is_last else before)
+            check_agreement(state, model, nodes=None if is_last else _changed(statuses, model, fact))
         except (InvariantError, AssertionError) as problem:
             disagreements.append(f"after {where}: {problem}")
         yield Step(entry, before, state, emitted, _counted(fact, in_flight))
+
+
+def _changed(before: Mapping[str, Status], model: Model, fact: Observation) -> list[str]:
+    """Give the nodes that have another status now, or whose attempt, or which itself, this is about."""
+    names = [name for name, place in model.places.items() if place.status is not before[name]]
+    about = fact.node if isinstance(fact, SkipRequested) else getattr(fact, "attempt", _NONE).node
+    return [*names, about] if about in model.places and about not in names else names
+
+
+_NONE: Final = Attempt("")
 
 
 def _counted(fact: Observation, in_flight: tuple[Attempt, ...]) -> Outcome | None:

@@ -15,7 +15,7 @@ from dyrygent_testing.simulation.faults import FaultKind
 from dyrygent_testing.simulation.replay import Replay
 from dyrygent_testing.simulation.trace import Act, ActKind, Named, Struck, Trace
 
-__all__ = ["is_harmless", "touched"]
+__all__ = ["touched"]
 
 _ON_MESSAGES: Final = (FaultKind.LOSE, FaultKind.DUPLICATE, FaultKind.DELAY, FaultKind.REDELIVER)
 _BORNE: Final = ("journal.append", "journal.create")
@@ -26,21 +26,22 @@ def touched(trace: Trace, replays: Sequence[Replay]) -> Counter[Named]:
     emissions = _emissions(trace, replays)
     everything = {named for its in emissions.values() for named in its}
     acts = {act.number: act for act in trace.acts}
+    in_acts = Counter(it.act for it in trace.struck)
     counts: Counter[Named] = Counter()
     for struck in trace.struck:
-        if not is_harmless(trace, struck, acts):
+        if not _is_harmless(trace, struck, acts, in_acts):
             counts.update(everything if _is_global(struck) else set(_touched(trace, struck, acts, emissions)))
     return counts
 
 
-def is_harmless(trace: Trace, struck: Struck, acts: Mapping[int, Act]) -> bool:
+def _is_harmless(trace: Trace, struck: Struck, acts: Mapping[int, Act], in_acts: Counter[int | None]) -> bool:
     """Tell whether a fault has to be borne without a trace."""
     act = None if struck.act is None else acts[struck.act]
     if act is None:
         return False
     if struck.fault.kind is FaultKind.PAUSE:
         return act.ended_ms - act.began_ms < trace.settings.owner_ms
-    is_single = sum(it.act == act.number for it in trace.struck) == 1
+    is_single = in_acts[act.number] == 1
     is_answer = struck.fault.kind in (FaultKind.LOST_REPLY, FaultKind.UNAVAILABLE) and not struck.fault.ms
     return is_single and is_answer and struck.fault.place in _BORNE
 
@@ -90,5 +91,5 @@ def _hit(trace: Trace, struck: Struck, acts: Mapping[int, Act]) -> Iterator[Act]
     if struck.fault.kind in (FaultKind.CRASH, FaultKind.STOP):
         for act in trace.acts:
             is_then = act.began_ms <= struck.until_ms and act.ended_ms >= struck.at_ms
-            if act.life == struck.life and is_then and act.number != struck.act:
+            if is_then and act.life == struck.life and act.number != struck.act:
                 yield act
