@@ -107,6 +107,10 @@ class LateMarks:
                 _LOG.warning("workflow %s: marks not set, nor those after it: %s", quoted(key.id), problem)
                 return  # each of the others would wait for the journal as long
 
+    def forget(self) -> None:
+        """Give up what waits, as a process does that dies."""
+        self._reset()
+
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[WorkflowKey, list[Mark]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import define, field
@@ -36,6 +37,7 @@ from dyrygent_runtime.journals.marking import marked
 __all__ = ["MemoryJournal"]
 
 _DAY_MS: Final = 86_400_000
+_LATELY_READ: Final = 1_024
 
 
 @define
@@ -293,9 +295,13 @@ def _calls(record: _Record, numbers: Sequence[int]) -> dict[int, bytes]:
     return {number: stored[number] for number in numbers if 0 <= number < len(stored)}
 
 
+_decoded = lru_cache(maxsize=_LATELY_READ)(decode_observation)
+"""Each process that shares a journal reads the same lines, one soon after the other."""
+
+
 def _entries(record: _Record, after: int) -> tuple[Entry, ...]:
     return tuple(
-        Entry(position, line.nonce, decode_observation(line.text, line.at_ms))
+        Entry(position, line.nonce, _decoded(line.text, line.at_ms))
         for position, line in enumerate(record.lines[after:], after + 1)
     )
 

@@ -4,7 +4,7 @@
 """
 
 from dyrygent_testing.simulation.engine import Order
-from dyrygent_testing.simulation.faults import Fault, FaultKind, Faults, kinds_at
+from dyrygent_testing.simulation.faults import Fault, FaultKind, Faults, fault_places, kinds_at
 from dyrygent_testing.simulation.invariants import check_invariants, violations_in
 from dyrygent_testing.simulation.simulate import Workers, simulate
 from dyrygent_testing.simulation.trace import Trace
@@ -19,6 +19,7 @@ __all__ = [
     "Violation",
     "Workers",
     "check_invariants",
+    "fault_places",
     "kinds_at",
     "simulate",
     "violations_in",

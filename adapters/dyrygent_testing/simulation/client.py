@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import define
 
 from dyrygent_core import (
     CancelRequested,
@@ -25,15 +25,17 @@ from dyrygent_testing.simulation.trace import ActKind
 __all__ = ["Client", "asked"]
 
 _AGAIN_MS: Final = 1_000
+_LONGEST_AGAIN_MS: Final = 4_000
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Wish:
     """What somebody wants of a workflow: to start it, if there is no request."""
 
     workflow: str
     request: Observation | None
     at_ms: int
+    again_ms: int = _AGAIN_MS
 
 
 class Client:
@@ -74,7 +76,8 @@ class Client:
             self._open.remove(wish)
             self.heard_ms = loop.now_ms
         else:
-            loop.later(_AGAIN_MS, lambda: self._try(wish))
+            loop.later(wish.again_ms, lambda: self._try(wish))
+            wish.again_ms = min(2 * wish.again_ms, _LONGEST_AGAIN_MS)
 
     def _is_early(self, wish: _Wish) -> bool:
         if wish.request is None:

@@ -20,7 +20,7 @@ from dyrygent_core import UsageError
 from dyrygent_core.errors import quoted
 from dyrygent_runtime.faults import FaultPoint
 
-__all__ = ["JOURNAL_CALLS", "Fault", "FaultKind", "Faults", "kinds_at", "planned", "point"]
+__all__ = ["JOURNAL_CALLS", "Fault", "FaultKind", "Faults", "fault_places", "kinds_at", "planned", "point"]
 
 
 class FaultKind(Enum):
@@ -86,6 +86,11 @@ _KINDS: Final[Mapping[str, tuple[FaultKind, ...]]] = {
     "message.held": (FaultKind.REDELIVER,),
     **{f"worker.{step}": _WORKER for step in ("picked", "started", "running", "ran", "recorded")},
 }
+
+
+def fault_places() -> tuple[str, ...]:
+    """Return every place that is known, in the order in which a turn, and then a worker, passes them."""
+    return tuple(_KINDS)
 
 
 def kinds_at(place: str) -> tuple[FaultKind, ...]:

@@ -169,6 +169,7 @@ class Process:
             return
         self.is_alive = False
         held: list[Named] = [*self.outbox.waiting, *((key.id, mark.attempt) for key, mark in self.marks.waiting)]
+        self.marks.forget()
         forgotten: list[Named] = []
         if self.worker is not None:
             held += self.worker.names

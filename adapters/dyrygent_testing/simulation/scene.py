@@ -151,6 +151,8 @@ class Scene:
         for process in self._workers():
             if process.is_alive:
                 process.act(ActKind.REQUEST, partial(self._look, process, histories))
+        for process in self._processes.values():
+            process.marks.forget()
         return Trace(
             seed=self._seed,
             faults=self._faults,

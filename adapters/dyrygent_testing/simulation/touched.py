@@ -3,6 +3,9 @@
 A fault touches what it names, what the process held that it hit, and all that the act under way dealt with, or had
 emitted. A clock that jumps and a port that is away for a while touch everything. Some faults touch nothing, for they
 have to be borne without any trace: a pause shorter than half the grace, and one lost answer to an append.
+
+One thing touches an attempt though nothing went wrong: that its message waits for longer than `resend_after_ms` while
+later ones overtake it, or for twice as long. Nobody can tell it from a message that is lost.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Final
 
 from dyrygent_testing.simulation.faults import FaultKind
 from dyrygent_testing.simulation.replay import Replay
-from dyrygent_testing.simulation.trace import Act, ActKind, Named, Struck, Trace
+from dyrygent_testing.simulation.trace import Act, ActKind, Named, Sent, Struck, Trace
 
 __all__ = ["touched"]
 
@@ -31,6 +34,7 @@ def touched(trace: Trace, replays: Sequence[Replay]) -> Counter[Named]:
     for struck in trace.struck:
         if not _is_harmless(trace, struck, acts, in_acts):
             counts.update(everything if _is_global(struck) else set(_touched(trace, struck, acts, emissions)))
+    counts.update(_given_up_waiting(trace, acts))
     return counts
 
 
@@ -44,6 +48,34 @@ def _is_harmless(trace: Trace, struck: Struck, acts: Mapping[int, Act], in_acts:
     is_single = in_acts[act.number] == 1
     is_answer = struck.fault.kind in (FaultKind.LOST_REPLY, FaultKind.UNAVAILABLE) and not struck.fault.ms
     return is_single and is_answer and struck.fault.place in _BORNE
+
+
+def _given_up_waiting(trace: Trace, acts: Mapping[int, Act]) -> Iterator[Named]:
+    """Give each attempt as often as a sweep has sent it again because its message waited for too long."""
+    after_ms = trace.settings.resend_after_ms
+    if after_ms is None:
+        return
+    began_ms: dict[Named, int] = {}
+    for it in trace.executed:
+        began_ms.setdefault((it.workflow, it.attempt), it.started_ms)
+    before: dict[Named, Sent] = {}
+    for sent in trace.sent:
+        name = sent.workflow, sent.attempt
+        first = before.get(name)
+        if first is not None and acts[sent.act].kind is ActKind.SWEEP:
+            waited_ms = sent.at_ms - first.at_ms
+            if waited_ms > 2 * after_ms or (waited_ms > after_ms and _is_overtaken(before, began_ms, first, sent.at_ms)):
+                yield name
+        before[name] = sent
+
+
+def _is_overtaken(sent: Mapping[Named, Sent], began_ms: Mapping[Named, int], first: Sent, at_ms: int) -> bool:
+    """Tell whether something of the same workflow that was sent later, or together with this, had begun by then."""
+    return any(
+        it.at_ms >= first.at_ms and began_ms.get(name, at_ms) < at_ms
+        for name, it in sent.items()
+        if it.workflow == first.workflow and it.attempt != first.attempt
+    )
 
 
 def _emissions(trace: Trace, replays: Sequence[Replay]) -> Mapping[str, list[Named]]:

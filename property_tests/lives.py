@@ -1,0 +1,157 @@
+"""Schedules by number: a random workflow, what its attempts come to, in which order, on which workers, and what fails.
+
+All of a schedule follows from the seed and its number, in any process. Workflows and outcomes are drawn by the
+toolkit's strategies, which takes longer than a simulation does; so `SHARED` schedules in a row share them, and differ
+in all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from random import Random
+from typing import Any, Final, TypeVar
+
+from attrs import evolve, field, frozen
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dyrygent_core import (
+    CancelRequested,
+    Observation,
+    Outcome,
+    PauseRequested,
+    RerunRequested,
+    ResumeRequested,
+    SkipRequested,
+    Workflow,
+)
+from dyrygent_runtime import Settings
+from dyrygent_testing import Fault, FaultKind, Faults, Trace, Workers, outcomes_for, simulate, workflows
+
+__all__ = ["SETTINGS", "SHARED", "Life", "life_of", "lived"]
+
+SHARED: Final = 100
+"""Schedules in a row that have the same workflow."""
+LARGE: Final = 20
+_LARGE_SHARE: Final = 20
+"""One workflow of so many may have as many nodes as `LARGE` at least."""
+
+SETTINGS: Final = Settings(
+    poll_ms=5_000,
+    sweep_interval_ms=5_000,
+    grace_ms=10_000,
+    lease_ms=20_000,
+    cancel_grace_ms=10_000,
+    resend_after_ms=60_000,
+    snapshot_entries=2,
+)
+"""Shorter waits than in production, so that a life has fewer idle moments; and snapshots soon."""
+
+_DURATIONS_MS: Final = (0, 10, 10, 200, 1_000, 1_000, 6_000, 14_000, 25_000)
+"""Shorter than any wait, about half the grace, between grace and lease, and longer than a lease."""
+_ORDERS: Final = ("fifo", "lifo", "random", "random")
+_RATES: Final = (0.003, 0.01, 0.03, 0.1, 0.3)
+_HEALS_MS: Final = (5_000, 20_000, 60_000)
+_LATEST_MS: Final = 30_000
+
+
+@frozen
+class Life:
+    """What `simulate` is told; small ones have few of everything."""
+
+    number: int
+    workflow: Workflow
+    outcomes: Mapping[str, Sequence[Outcome]]
+    order: str
+    durations: int
+    workers: Workers
+    copies: int
+    requests: tuple[tuple[int, Observation], ...]
+    faults: Faults | tuple[Fault, ...]
+    seed: int = field()
+
+
+def lived(life: Life) -> Trace:
+    """Let it happen."""
+    return simulate(
+        life.workflow,
+        outcomes=life.outcomes,
+        order=life.order,
+        durations=life.durations,
+        workers=life.workers,
+        copies=life.copies,
+        requests=life.requests,
+        faults=life.faults,
+        settings=SETTINGS,
+        seed=life.seed,
+    )
+
+
+def life_of(seed: int, number: int, *, nodes: int = 8) -> Life:
+    """Draw the schedule of this number; one workflow of sixteen has up to 20 nodes, the others up to `nodes`."""
+    group = number // SHARED
+    workflow, outcomes = _drawn_once(seed, group, max(nodes, LARGE) if group % _LARGE_SHARE == _LARGE_SHARE - 1 else nodes)
+    chance = Random(f"{seed} {nodes} {number}")
+    return Life(
+        number=number,
+        workflow=workflow,
+        outcomes=outcomes if chance.random() < 0.7 else {},
+        order=chance.choice(_ORDERS),
+        durations=chance.choice(_DURATIONS_MS),
+        workers=Workers(chance.randint(1, 3), chance.randint(1, 2), chance.randint(0, 2), chance.choice([None, 1])),
+        copies=chance.choice([1, 1, 1, 2]),
+        requests=tuple(_requests(chance, [*workflow.build()[0].graph.numbers])),
+        faults=_faults(chance),
+        seed=number,
+    )
+
+
+def _requests(chance: Random, names: Sequence[str]) -> list[tuple[int, Observation]]:
+    every: list[Observation] = [PauseRequested(), ResumeRequested(), CancelRequested(), RerunRequested()]
+    every += [SkipRequested(name) for name in chance.sample(names, min(1, len(names)))]
+    count = chance.choice([0, 0, 0, 1, 2, 3])
+    return [(chance.randint(0, _LATEST_MS), chance.choice(every)) for _ in range(count)]
+
+
+def _faults(chance: Random) -> Faults:
+    """Choose a few kinds, each with its rate: of all at once there would only ever be the same mixture (swarm testing)."""
+    kinds = chance.sample([*FaultKind], chance.choice([0, 1, 1, 2, 2, 3, 4, 6]))
+    rates = {kind.value: chance.choice(_RATES) for kind in kinds}
+    if FaultKind.REDELIVER in kinds:  # it strikes what a dead process held
+        rates.setdefault("crash", 0.01)
+    return Faults(heal_ms=chance.choice(_HEALS_MS), **rates)
+
+
+# What is drawn by strategies
+
+_Drawn = TypeVar("_Drawn")
+_FIRST_BYTES, _MOST_BYTES = 1 << 14, 1 << 20
+
+
+@lru_cache(maxsize=64)
+def _drawn_once(seed: int, group: int, nodes: int) -> tuple[Workflow, Mapping[str, Sequence[Outcome]]]:
+    return _drawn(_workflows_and_outcomes(nodes), f"{seed} {nodes} workflow {group}")
+
+
+@st.composite
+def _workflows_and_outcomes(draw: st.DrawFn, nodes: int) -> tuple[Workflow, Mapping[str, Sequence[Outcome]]]:
+    workflow = draw(workflows(max_nodes=nodes))
+    return workflow, draw(outcomes_for(workflow))
+
+
+def _drawn(strategy: st.SearchStrategy[_Drawn], seed: str) -> _Drawn:
+    """Draw one value by bytes that follow from a seed, as an outside fuzzer has Hypothesis draw."""
+    got: list[_Drawn] = []
+
+    @settings(database=None, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(strategy)
+    def keep(value: _Drawn) -> None:
+        got.append(value)
+
+    size = _FIRST_BYTES
+    while not got:
+        assert size <= _MOST_BYTES, f"{seed}: the strategy draws nothing from {_MOST_BYTES:,} bytes"
+        keep.hypothesis.fuzz_one_input(Random(seed).randbytes(size))  # type: ignore[attr-defined]
+        size *= 4
+    return got[0]
