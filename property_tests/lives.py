@@ -27,7 +27,18 @@ from dyrygent_core import (
     Workflow,
 )
 from dyrygent_runtime import Settings
-from dyrygent_testing import Fault, FaultKind, Faults, Trace, Workers, outcomes_for, simulate, workflows
+from dyrygent_testing import (
+    Fault,
+    FaultKind,
+    Faults,
+    Trace,
+    Workers,
+    fault_places,
+    kinds_at,
+    outcomes_for,
+    simulate,
+    workflows,
+)
 
 __all__ = ["SETTINGS", "SHARED", "Life", "life_of", "lived"]
 
@@ -89,9 +100,10 @@ def lived(life: Life) -> Trace:
 
 
 def life_of(seed: int, number: int, *, nodes: int = 8) -> Life:
-    """Draw the schedule of this number; one workflow of sixteen has up to 20 nodes, the others up to `nodes`."""
+    """Draw the schedule of this number; one workflow of twenty has up to 20 nodes, the others up to `nodes`."""
     group = number // SHARED
-    workflow, outcomes = _drawn_once(seed, group, max(nodes, LARGE) if group % _LARGE_SHARE == _LARGE_SHARE - 1 else nodes)
+    is_large = group % _LARGE_SHARE == _LARGE_SHARE - 1
+    workflow, outcomes, names = _drawn_once(seed, group, max(nodes, LARGE) if is_large else nodes)
     chance = Random(f"{seed} {nodes} {number}")
     return Life(
         number=number,
@@ -101,7 +113,7 @@ def life_of(seed: int, number: int, *, nodes: int = 8) -> Life:
         durations=chance.choice(_DURATIONS_MS),
         workers=Workers(chance.randint(1, 3), chance.randint(1, 2), chance.randint(0, 2), chance.choice([None, 1])),
         copies=chance.choice([1, 1, 1, 2]),
-        requests=tuple(_requests(chance, [*workflow.build()[0].graph.numbers])),
+        requests=tuple(_requests(chance, names)),
         faults=_faults(chance),
         seed=number,
     )
@@ -115,12 +127,35 @@ def _requests(chance: Random, names: Sequence[str]) -> list[tuple[int, Observati
 
 
 def _faults(chance: Random) -> Faults:
-    """Choose a few kinds, each with its rate: of all at once there would only ever be the same mixture (swarm testing)."""
+    """Choose a few kinds, each with its rate: of all there would only ever be the same mixture (swarm testing)."""
     kinds = chance.sample([*FaultKind], chance.choice([0, 1, 1, 2, 2, 3, 4, 6]))
     rates = {kind.value: chance.choice(_RATES) for kind in kinds}
     if FaultKind.REDELIVER in kinds:  # it strikes what a dead process held
         rates.setdefault("crash", 0.01)
-    return Faults(heal_ms=chance.choice(_HEALS_MS), **rates)
+    return Faults(heal_ms=chance.choice(_HEALS_MS), planned=_aimed(chance), **rates)
+
+
+def _aimed(chance: Random) -> tuple[Fault, ...]:
+    """Choose a fault or two at places that are passed too seldom for rates to strike there often."""
+    faults: list[Fault] = []
+    for _ in range(chance.choice([0, 1, 1, 2])):
+        place = chance.choice(_PLACES)
+        kind = chance.choice(kinds_at(place))
+        faults.append(Fault(place, chance.choice(_HITS), kind, chance.choice(_LENGTHS_MS.get(kind, (0,)))))
+    return tuple(faults)
+
+
+_PLACES: Final = fault_places()
+_HITS: Final = (1, 1, 1, 2, 2, 3, 4, 6, 9, 15)
+_LENGTHS_MS: Final = {
+    FaultKind.PAUSE: (1, 3_000, 6_000, 12_000, 30_000),
+    FaultKind.STOP: (1, 3_000, 6_000, 12_000, 30_000),
+    FaultKind.UNAVAILABLE: (0, 0, 15_000),
+    FaultKind.DUPLICATE: (0, 1_500, 15_000),
+    FaultKind.DELAY: (5_000, 15_000, 30_000),
+    FaultKind.STEP: (40_000, -40_000, 3_600_000, -3_600_000),
+}
+"""On either side of every waiting time that matters."""
 
 
 # What is drawn by strategies
@@ -130,8 +165,9 @@ _FIRST_BYTES, _MOST_BYTES = 1 << 14, 1 << 20
 
 
 @lru_cache(maxsize=64)
-def _drawn_once(seed: int, group: int, nodes: int) -> tuple[Workflow, Mapping[str, Sequence[Outcome]]]:
-    return _drawn(_workflows_and_outcomes(nodes), f"{seed} {nodes} workflow {group}")
+def _drawn_once(seed: int, group: int, nodes: int) -> tuple[Workflow, Mapping[str, Sequence[Outcome]], tuple[str, ...]]:
+    workflow, outcomes = _drawn(_workflows_and_outcomes(nodes), f"{seed} {nodes} workflow {group}")
+    return workflow, outcomes, tuple(workflow.build()[0].graph.numbers)
 
 
 @st.composite

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from random import Random
 from typing import Final
@@ -17,9 +16,10 @@ class Fate:
     """Counts how often each place is passed, and strikes."""
 
     def __init__(self, faults: Faults, settings: Settings, chance: Random) -> None:
-        self.hits: Counter[str] = Counter()
+        self.hits: dict[str, int] = {}
         self._planned = {(it.place, it.hit): it for it in faults.planned}
         self._rates: Mapping[FaultKind, float] = faults.rates
+        self._chances: dict[str, list[tuple[FaultKind, float]]] = {}
         self._heal_ms = faults.heal_ms
         self._chance = chance
         self._is_over = False
@@ -33,13 +33,18 @@ class Fate:
             return self._held.pop(place)
         if self._is_over:
             return None
-        self.hits[place] = hit = self.hits[place] + 1
-        struck = self._planned.get((place, hit))
+        self.hits[place] = hit = self.hits.get(place, 0) + 1
+        struck = self._planned.get((place, hit)) if self._planned else None
         if struck is not None or not self._rates or now_ms >= self._heal_ms:
             return struck
+        chances = self._chances.get(place)
+        if chances is None:
+            chances = self._chances[place] = [(it, self._rates[it]) for it in kinds_at(place) if it in self._rates]
+        if not chances:
+            return None
         drawn = self._chance.random()
-        for kind in kinds_at(place):
-            drawn -= self._rates.get(kind, 0.0)
+        for kind, rate in chances:
+            drawn -= rate
             if drawn < 0:
                 return Fault(place, hit, kind, self._length_ms(kind))
         return None

@@ -70,12 +70,13 @@ JOURNAL_CALLS: Final = (
     "remind",
     "close",
     "keep_snapshot",
+    "purge",
     "annotate",
     "annotations",
     "renew_lease",
     "leases",
 )
-_ENGINE_CALLS: Final = ("dispatch", "lookup", "revoke", "hand_over", "publish")
+_ENGINE_CALLS: Final = ("dispatch", "lookup", "waiting", "revoke", "hand_over", "publish")
 
 _KINDS: Final[Mapping[str, tuple[FaultKind, ...]]] = {
     **{f"point.{each.value}": _POINT for each in FaultPoint},

@@ -91,8 +91,10 @@ class Gate:
     ) -> _Answer:
         """Make a call of a port, unless it fails, or fails to tell that it did not; `blind` is what it may lie."""
         check_alive(process)
-        port = place.partition(".")[0]
         blow = self.meet(process, place, names)
+        if blow is None and not self._away_until_ms:
+            return call()
+        port = place.partition(".")[0]
         kind = None if blow is None else blow.fault.kind
         if blow is not None and kind is FaultKind.UNAVAILABLE and blow.fault.ms:
             self._away_until_ms[port] = self._loop.now_ms + blow.fault.ms

@@ -28,6 +28,7 @@ from dyrygent_testing.simulation.engine import Engine, HandOver
 from dyrygent_testing.simulation.faults import Fault, FaultKind
 from dyrygent_testing.simulation.gate import Gate, Living, check_alive
 from dyrygent_testing.simulation.record import Recorder
+from dyrygent_testing.simulation.trace import Named
 
 __all__ = ["FaultyJournal", "SimulatedAdapter"]
 
@@ -47,20 +48,19 @@ class FaultyJournal:
         if not callable(found):
             return found
 
+        place = f"journal.{name}"
+
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._before(name, args, kwargs)
+            names = self._before(name, args, kwargs)
             return self._gate.through(
-                self._process, f"journal.{name}", lambda: self._done(name, found, args, kwargs), self._names(name, args)
+                self._process, place, lambda: self._done(name, found, args, kwargs), names
             )
 
         self.__dict__[name] = call
         return call
 
-    def _names(self, name: str, args: Sequence[Any]) -> list[tuple[str, Attempt]]:
-        marks: Sequence[Mark] = args[1] if name == "mark" else ()
-        return [(args[0].id, mark.attempt) for mark in marks]
-
-    def _before(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def _before(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[Named]:
+        """Note what a call is about; give the attempts that a fault of it would name."""
         doing = self._recorder.doing
         if args and isinstance(args[0], WorkflowKey):
             doing.workflow = args[0].id
@@ -68,7 +68,10 @@ class FaultyJournal:
             doing.nonces.append(kwargs["nonce"])
             doing.deals_with(args[0].id, [it.attempt for it in args[1] if hasattr(it, "attempt")])
         elif name == "mark":
-            doing.deals_with(args[0].id, [it.attempt for it in args[1]])
+            marks: Sequence[Mark] = args[1]
+            doing.deals_with(args[0].id, [it.attempt for it in marks])
+            return [(args[0].id, it.attempt) for it in marks]
+        return ()
 
     def _done(self, name: str, found: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         answer = found(*args, **kwargs)
