@@ -41,6 +41,8 @@ __all__ = ["Conductor"]
 
 _LOG = logging.getLogger("dyrygent")
 _NONCE_BYTES: Final = 8
+_LONG_MS: Final = 1_000
+"""Nobody reruns a workflow, and has it end once more, in less than that."""
 
 
 class Conductor:
@@ -260,10 +262,13 @@ class Conductor:
         if self.clock.monotonic_ms() > until_ms:
             _LOG.warning("workflow %s: too late to tell the engine that it runs again", quoted(key.id))
             return
+        began_ms = self.clock.monotonic_ms()
         try:
             self.adapter.publish(WorkflowOutcome(key, WorkflowState.RUNNING))
         except AdapterUnavailableError as problem:
             _LOG.warning("workflow %s: the engine still tells its earlier end: %s", quoted(key.id), problem)
+            return
+        self._look_again(key, began_ms, told=None)
 
     def _finish_own(self, folded: Folded, steps: Sequence[Step], fresh: Mapping[Attempt, bytes]) -> None:
         """Finish what these entries have finished; what was finished before they came is only closed again."""
@@ -287,6 +292,7 @@ class Conductor:
         self.reach(FaultPoint.BEFORE_PUBLISH)
         try:
             outcome = outcome_of(self.journal, self.adapter.values, folded, fresh)
+            began_ms = self.clock.monotonic_ms()
             if self.refresh(folded.key).state.round != folded.state.round:
                 _LOG.warning("workflow %s: it was rerun before its end was published", quoted(folded.key.id))
                 return False
@@ -297,7 +303,27 @@ class Conductor:
         self.reach(FaultPoint.AFTER_PUBLISH)
         self.journal.annotate(folded.key, {PUBLISHED: folded.state.round})
         _LOG.info("workflow %s ended in %s", quoted(folded.key.id), outcome.state.name)
+        self._look_again(folded.key, began_ms, told=folded.state.round)
         return True
+
+    def _look_again(self, key: WorkflowKey, began_ms: int, told: int | None) -> None:
+        """Tell the engine where a workflow stands, if that is other than what it was told just now, and that took long.
+
+        A rerun, and its end, may have overtaken it, and have been told before. `told`: the round whose end it was;
+        None for a workflow that runs.
+        """
+        if self.clock.monotonic_ms() - began_ms < _LONG_MS:
+            return
+        try:
+            folded = self.refresh(key)
+        except JournalUnavailableError as problem:
+            _LOG.warning("workflow %s: the engine may tell what is past: %s", quoted(key.id), problem)
+            return
+        is_past = folded.state.is_finished if told is None else folded.state.round != told
+        if is_past and folded.state.is_finished:
+            self._publish(folded, {})
+        elif is_past:
+            self._take_back(key, self._until_ms(None))
 
     def _keep_snapshot(self, caught_up: CaughtUp) -> None:
         """Keep a snapshot if it is this turn's to do so; one that cannot be kept is done without."""

@@ -84,3 +84,27 @@ def test_who_tries_again_is_fenced_from_its_first_try() -> None:
     ]
 
     check_invariants(simulate(chain(), faults=faults))
+
+
+def test_whoever_was_held_up_while_it_told_an_end_looks_again() -> None:
+    """An end that reaches the engine after that of a later round is put right by whoever has told it."""
+    check_invariants(
+        simulate(
+            chain(),
+            outcomes={"b": [Failed(Attempt("b"))]},
+            requests=[(5_000, RerunRequested())],
+            faults=[Fault("engine.publish", 1, FaultKind.PAUSE, 45_000)],
+        )
+    )
+
+
+def test_whoever_was_held_up_while_it_took_an_end_back_looks_again() -> None:
+    """That a workflow runs again does not stay the last word where that has reached the engine after its end."""
+    check_invariants(
+        simulate(
+            chain(),
+            outcomes={"b": [Failed(Attempt("b"))]},
+            requests=[(5_000, RerunRequested())],
+            faults=[Fault("engine.publish", 2, FaultKind.PAUSE, 45_000)],
+        )
+    )
