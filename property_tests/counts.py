@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field
 
+from property_tests.lives import fingerprint
 from property_tests.tally import Tally
 
 __all__ = ["Counts", "CountsError"]
@@ -59,8 +59,8 @@ class Counts:
     def go_on_with(self, path: Path) -> None:
         """Take what was counted before, if there is such a file.
 
-        Raises `CountsError` for one of another form, of other parameters, or of another Hypothesis, by which the same
-        numbers are other schedules.
+        Raises `CountsError` for one of another form or of other parameters, and for one that was written when the same
+        numbers were other schedules: by another release of this or of Hypothesis.
         """
         if not path.exists():
             return
@@ -91,7 +91,7 @@ class Counts:
             struck.setdefault(place, {})[kind] = count
         return {
             "version": _VERSION,
-            "hypothesis": version("hypothesis"),
+            "schedules_of": fingerprint(self.seed, self.nodes),
             "seed": self.seed,
             "nodes": self.nodes,
             "first": self.first,
@@ -106,4 +106,4 @@ class Counts:
         }
 
 
-_SAME: Final = ("version", "hypothesis", "seed", "nodes", "first")
+_SAME: Final = ("version", "schedules_of", "seed", "nodes", "first")

@@ -250,7 +250,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--schedules", type=whole, default=1_000, help="how many there are to be (1000)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other schedules of the same numbers (0)")
     parser.add_argument("--first", type=partial(_whole, least=0), default=0, help="the number of the first (0)")
-    parser.add_argument("--nodes", type=whole, default=8, help="of a workflow at most; one of twenty has up to 20 (8)")
+    parser.add_argument("--nodes", type=whole, default=6, help="of a workflow at most; one of twenty has up to 20 (6)")
     parser.add_argument("--processes", type=whole, default=os.cpu_count() or 1, help="(as many as there are cores)")
     parser.add_argument("--file", type=Path, help="keeps the counts, and goes on with those that it has")
     parser.add_argument("--only", type=partial(_whole, least=0), metavar="NUMBER", help="runs this one, and tells all")
