@@ -51,7 +51,9 @@ class Gate:
         self._flush = flush
         self._away_until_ms: dict[str, int] = {}
         self.step_ms = 0
-        """By how much the store's clock has jumped."""
+        """By how much the store's clock is ahead of where it would be without its jumps."""
+        self.jumped_ms = 0
+        """By how much it has jumped, forth and back."""
 
     def meet(self, process: Living, place: str, names: Sequence[Named] = ()) -> Blow | None:
         """Pass a boundary; the process may die or stand still there. What is for the caller to do is returned."""
@@ -67,6 +69,7 @@ class Gate:
                 self._loop.wait(fault.ms)
             case FaultKind.STEP:
                 self.step_ms += fault.ms
+                self.jumped_ms += abs(fault.ms)
             case FaultKind.FLUSH:
                 self._recorder.name(struck, self._flush())
             case FaultKind.CRASH if not is_port(place):

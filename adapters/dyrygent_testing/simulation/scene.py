@@ -139,7 +139,7 @@ class Scene:
         recorder = self.recorder
         happened_ms = [it.at_ms for its in (recorder.wrote, recorder.sent) for it in its[-1:]]
         struck_ms = [it.until_ms for it in recorder.struck[-1:]]
-        last_ms = max([self._client.heard_ms, *happened_ms, *struck_ms]) + abs(self._gate.step_ms)
+        last_ms = max([self._client.heard_ms, *happened_ms, *struck_ms]) + self._gate.jumped_ms
         return self._loop.now_ms > last_ms + self._patience_ms
 
     # What is left of it
