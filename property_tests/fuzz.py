@@ -38,7 +38,7 @@ __all__ = ["fuzz", "main"]
 _AHEAD: Final = 3
 """Batches that each process has before it, so that none waits for another."""
 _BETWEEN_LINES_S: Final = 10.0
-_BETWEEN_SAVES_S: Final = 2.0
+_BETWEEN_SAVES_S: Final = 1.0
 _MOST_STORIES: Final = 10
 """So many of those that break something are made smaller; of more it is likely that they are the same."""
 

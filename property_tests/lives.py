@@ -152,11 +152,14 @@ def _aimed(chance: Random) -> tuple[Fault, ...]:
     for _ in range(chance.choice([0, 1, 1, 2])):
         place = chance.choice(_PLACES)
         kind = chance.choice(kinds_at(place))
-        faults.append(Fault(place, chance.choice(_HITS), kind, chance.choice(_LENGTHS_MS.get(kind, (0,)))))
+        hit = 1 if place in _RARE else chance.choice(_HITS)
+        faults.append(Fault(place, hit, kind, chance.choice(_LENGTHS_MS.get(kind, (0,)))))
     return tuple(faults)
 
 
-_PLACES: Final = fault_places()
+_RARE: Final = {"engine.waiting": 12, "point.before_take_back": 3, "point.before_read_back": 6, "engine.revoke": 2}
+"""Those that few lives pass, each as often as this is aimed at it."""
+_PLACES: Final = [place for place in fault_places() for _ in range(_RARE.get(place, 1))]
 _HITS: Final = (1, 1, 1, 2, 2, 3, 4, 6, 9, 15)
 _LENGTHS_MS: Final = {
     FaultKind.PAUSE: (1, 3_000, 6_000, 12_000, 30_000),
