@@ -71,8 +71,9 @@ class Counts:
         except (ValueError, AttributeError) as problem:
             raise CountsError(f"{path} is no file of counts: {problem}; name another") from problem
         if found != expected:
-            odd = ", ".join(f"{name} {found[name]!r}, not {expected[name]!r}" for name in _SAME if found[name] != expected[name])
-            raise CountsError(f"{path} has counts of another run: {odd}; name another file, or remove it")
+            odd = [name for name in _SAME if found[name] != expected[name]]
+            told = ", ".join(f"{name} {found[name]!r}, not {expected[name]!r}" for name in odd)
+            raise CountsError(f"{path} has counts of another run: {told}; name another file, or remove it")
         self.digest = read["digest"]
         self.tally = Tally(
             schedules=read["schedules"],

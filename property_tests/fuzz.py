@@ -27,7 +27,7 @@ from typing import Any, Final, TextIO
 
 from attrs import define, field
 
-from dyrygent_testing import FaultKind, violations_in
+from dyrygent_testing import violations_in
 from property_tests.counts import Counts, CountsError
 from property_tests.lives import SHARED, Life, life_of, lived
 from property_tests.shrinking import shrunk, violated
@@ -194,7 +194,7 @@ def _told(counts: Counts, *, with_table: bool) -> str:
         *(f"  {number}: {told[0]}" for number, told in list(tally.broken.items())[:20]),
     ]
     if with_table:
-        lines += ["", f"Each cell: how often a fault of a kind ({len(FaultKind)}) has struck at a place.", table(tally.struck)]
+        lines += ["", "how often each kind of fault has struck at each place:", "", table(tally.struck)]
     return "\n".join(lines)
 
 
@@ -248,7 +248,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m property_tests.fuzz", description=__doc__.splitlines()[0])
     whole = partial(_whole, least=1)
     parser.add_argument("--schedules", type=whole, default=1_000, help="how many there are to be (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed makes other schedules of the same numbers (0)")
+    parser.add_argument("--seed", type=int, default=0, help="another makes other schedules (0)")
     parser.add_argument("--first", type=partial(_whole, least=0), default=0, help="the number of the first (0)")
     parser.add_argument("--nodes", type=whole, default=6, help="of a workflow at most; one of twenty has up to 20 (6)")
     parser.add_argument("--processes", type=whole, default=os.cpu_count() or 1, help="(as many as there are cores)")

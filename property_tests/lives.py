@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 from hypothesis import HealthCheck, given, settings

@@ -62,9 +62,7 @@ class Tally:
         """Give a digest of the traces that were counted so far and a digest of those before them; then forget them."""
         size = hashlib.blake2b(digest_size=16).digest_size
         for at in range(0, len(self.digests), size):
-            digest = hashlib.blake2b(
-                bytes.fromhex(digest) + self.digests[at : at + size], digest_size=size
-            ).hexdigest()
+            digest = hashlib.blake2b(bytes.fromhex(digest) + self.digests[at : at + size], digest_size=size).hexdigest()
         self.digests = b""
         return digest
 

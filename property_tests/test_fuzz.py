@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from attrs import evolve
 from hypothesis import settings
 
 from dyrygent_testing import FaultKind, Faults
@@ -46,8 +47,9 @@ def test_random_schedules_break_no_promise(capsys: pytest.CaptureFixture[str]) -
 
     tally = counts.tally
     with capsys.disabled():
-        print(f"\n{tally.schedules:,} schedules in {time.monotonic() - began_s:.0f} s, {tally.seconds:.0f} s of a core;")  # noqa: T201
-        print(f"{tally.struck.total():,} faults: how often each kind has struck at each place\n\n{table(tally.struck)}")  # noqa: T201
+        seconds = f"{time.monotonic() - began_s:.0f} s, {tally.seconds:.0f} s of a core"
+        print(f"\n{tally.schedules:,} schedules in {seconds}")  # noqa: T201
+        print(f"{tally.struck.total():,} faults: how often each kind struck at each place\n\n{table(tally.struck)}")  # noqa: T201
     assert tally.broken == {}
     if IS_ALL:
         assert sorted(possible() - tally.struck.keys()) == []
@@ -109,9 +111,7 @@ def test_counts_of_other_schedules_are_refused(
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 0}', "{"])
-def test_what_is_no_file_of_counts_is_refused(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_file_of_counts_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor with what it cannot read."""
     file = tmp_path / "counts.json"
     file.write_text(text)
@@ -161,8 +161,6 @@ def _is_broken_without(life: Life, at: int) -> bool:
     faults = life.faults
     assert isinstance(faults, tuple)
     number = violated(life)[0].number
-    from attrs import evolve  # noqa: PLC0415
-
     return any(it.number == number for it in violated(evolve(life, faults=(*faults[:at], *faults[at + 1 :]))))
 
 

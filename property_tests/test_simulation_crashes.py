@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from typing import Final
 
 import pytest
 
 from dyrygent_runtime.faults import FaultPoint
-from property_tests.crashing import SCENES, Tally, every_fault, single_faults, tried
-from property_tests.dags import DAGS, Dag
+from property_tests.crashing import Tally
+from property_tests.dags import DAGS
+from property_tests.exhaustive import Judge, all_of, each_of_them, main, some_of_them
 
 PROCESSES: Final = 2
 """What a small CI machine has."""
@@ -31,10 +28,9 @@ def test_no_single_fault_breaks_a_promise(capsys: pytest.CaptureFixture[str]) ->
 
     So it is at every fault point that there is; none is left out.
     """
-    tally = _all(_some_of_them)
+    tally = _all(some_of_them, capsys)
 
-    _report(tally, capsys)
-    assert tally.wrong == ()
+    assert tally.wrong[:3] == ()
     assert [point for point in FaultPoint if not tally.hits[f"point.{point.value}"]] == []
 
 
@@ -43,34 +39,19 @@ def test_no_single_fault_breaks_a_promise(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.skipif("os.environ.get('HYPOTHESIS_PROFILE') != 'nightly'", reason="takes minutes; the nightly profile")
 def test_no_fault_of_any_kind_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
     """The same for every kind of fault, at every call of a port, message and step of a worker."""
-    tally = _all(_each_of_them)
-
-    _report(tally, capsys)
-    assert tally.wrong == ()
+    assert _all(each_of_them, capsys).wrong[:3] == ()
 
 
-def _some_of_them(dag: Dag, scene: str) -> Tally:
-    return tried(dag, scene, single_faults(dag, scene))
+def test_a_command_tries_the_graphs_of_any_size(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m property_tests.exhaustive` tries the shapes of up to so many nodes, or of those alone."""
+    assert main(["--nodes", "2", "--only", "--processes", "1"]) == 0
+
+    assert "simulations of 2 graphs in 4 scenes" in capsys.readouterr().out
 
 
-def _each_of_them(dag: Dag, scene: str) -> Tally:
-    return tried(dag, scene, every_fault(dag, scene))
-
-
-def _all(judge: Callable[[Dag, str], Tally]) -> Tally:
-    """Judge every graph in every scene, in processes of their own."""
-    began = time.monotonic()
-    cases = list(product(DAGS, SCENES))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
-        tallies = list(pool.map(judge, *zip(*cases, strict=True), chunksize=4))
-    hits: Counter[str] = Counter()
-    for tally in tallies:
-        hits.update(tally.hits)
-    wrong = tuple(text for tally in tallies for text in tally.wrong)
-    return Tally(sum(tally.runs for tally in tallies), time.monotonic() - began, hits, wrong[:3])
-
-
-def _report(tally: Tally, capsys: pytest.CaptureFixture[str]) -> None:
+def _all(judge: Judge, capsys: pytest.CaptureFixture[str]) -> Tally:
+    began_s = time.monotonic()
+    tally = all_of(DAGS, judge, processes=PROCESSES)
     with capsys.disabled():
-        print(f"\n{tally.runs:,} simulations of {len(DAGS)} graphs in {tally.seconds:.0f} s")  # noqa: T201
+        print(f"\n{tally.runs:,} simulations of {len(DAGS)} graphs in {time.monotonic() - began_s:.0f} s")  # noqa: T201
+    return tally

@@ -62,7 +62,7 @@ def nodes(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 def test_real_graphs_end_as_the_model_says(nodes: list[dict[str, Any]]) -> None:
     """Whatever fails or stops itself, every node ends as a fixpoint over the whole graph says, and can be written."""
-    chance = random.Random(len(nodes))  # noqa: S311  # reproducible on purpose
+    chance = random.Random(len(nodes))  # reproducible on purpose
     graph = Graph(
         Node(
             node["id"],

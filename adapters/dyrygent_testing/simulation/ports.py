@@ -52,9 +52,7 @@ class FaultyJournal:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             names = self._before(name, args, kwargs)
-            return self._gate.through(
-                self._process, place, lambda: self._done(name, found, args, kwargs), names
-            )
+            return self._gate.through(self._process, place, lambda: self._done(name, found, args, kwargs), names)
 
         self.__dict__[name] = call
         return call

@@ -5,9 +5,9 @@ emitted. A clock that jumps and a port that is away for a while touch everything
 have to be borne without any trace: a pause shorter than half the grace, and one lost answer to an append.
 
 One thing touches an attempt though nothing went wrong with it: that its message waits for longer than
-`resend_after_ms` while later ones overtake it, or for twice as long. Nobody can tell it from a message that is lost. Nor
-can they where a worker has just taken it, and no lease names it yet, while the lease of another runs out that may have
-taken it and died.
+`resend_after_ms` while later ones overtake it, or for twice as long. Nobody can tell it from a message that is lost.
+Nor can they where a worker has just taken it, and no lease names it yet, while the lease of another runs out that may
+have taken it and died.
 """
 
 from __future__ import annotations
