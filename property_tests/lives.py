@@ -8,7 +8,7 @@ in all else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Final, TypeVar
@@ -27,6 +27,7 @@ from dyrygent_core import (
     SkipRequested,
     Workflow,
 )
+from dyrygent_core.ports import Journal
 from dyrygent_runtime import Settings
 from dyrygent_testing import (
     Fault,
@@ -84,8 +85,8 @@ class Life:
     seed: int
 
 
-def lived(life: Life) -> Trace:
-    """Let it happen."""
+def lived(life: Life, *, journal: Callable[[Callable[[], int]], Journal] | None = None) -> Trace:
+    """Let it happen; `journal` as `simulate` takes it."""
     return simulate(
         life.workflow,
         outcomes=life.outcomes,
@@ -95,6 +96,7 @@ def lived(life: Life) -> Trace:
         copies=life.copies,
         requests=life.requests,
         faults=life.faults,
+        journal=journal,
         settings=SETTINGS,
         seed=life.seed,
     )

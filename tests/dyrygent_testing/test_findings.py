@@ -108,3 +108,15 @@ def test_whoever_was_held_up_while_it_took_an_end_back_looks_again() -> None:
             faults=[Fault("engine.publish", 2, FaultKind.PAUSE, 45_000)],
         )
     )
+
+
+def test_who_asks_for_a_rerun_that_another_has_just_asked_for_asks_again() -> None:
+    """A rerun that is refused because the workflow runs again is no fault of the workflow; it is asked for later."""
+    check_invariants(
+        simulate(
+            chain(),
+            outcomes={"b": [Failed(Attempt("b"))]},
+            requests=[(29_000, RerunRequested()), (29_500, RerunRequested())],
+            faults=[Fault("journal.definition", 3, FaultKind.PAUSE, 3_000)],
+        )
+    )

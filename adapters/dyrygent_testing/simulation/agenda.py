@@ -1,7 +1,8 @@
 """When a store has to be asked what is due: what follows from the calls that were made of it, by the clause J5.
 
 So a round of a sweeper that would find nothing costs nothing. It is a bound, and decides nothing: when its time has
-come the store itself is asked, and whatever it gives then is swept.
+come the store itself is asked, and whatever it gives then is swept. What a sweeper has claimed counts as due until it
+rests: whether nobody else gets it is for the store to show.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ class Agenda:
     def note(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any], answer: Any) -> None:
         """Note a call that was made, and its answer."""
         now_ms, due_ms = self._store_ms(), self._due_ms
-        if call == "due":
-            due_ms.update((due.key.id, now_ms + kwargs["claim_ms"]) for due in answer)
-            return
         name = answer.key.id if isinstance(answer, Created) else _name(args)
         match call:
             case "create":

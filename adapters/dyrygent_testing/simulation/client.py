@@ -36,6 +36,7 @@ class _Wish:
     request: Observation | None
     at_ms: int
     again_ms: int = _AGAIN_MS
+    is_heard: bool = False
 
 
 class Client:
@@ -72,7 +73,7 @@ class Client:
         process, loop = self._process(), self._world.loop
         can_act = process.is_alive and process.stopped_until_ms <= loop.now_ms and not self._is_early(wish)
         kind = ActKind.START if wish.request is None else ActKind.REQUEST
-        if can_act and process.act(kind, lambda: self._say(wish, process)):
+        if can_act and process.act(kind, lambda: self._say(wish, process)) and wish.is_heard:
             self._open.remove(wish)
             self.heard_ms = loop.now_ms
         else:
@@ -93,8 +94,10 @@ class Client:
                 return False
 
     def _say(self, wish: _Wish, process: Process) -> None:
+        wish.is_heard = True
         if wish.request is not None:
-            _say(wish.request, Run(process.conductor, process.journal.definition(wish.workflow).key))
+            run = Run(process.conductor, process.journal.definition(wish.workflow).key)
+            wish.is_heard = _say(wish.request, run)
             return
         try:
             start(process.adapter, self._workflow, id=wish.workflow)
@@ -102,8 +105,8 @@ class Client:
             self.refused = problem
 
 
-def _say(request: Observation, run: Run) -> None:
-    """Say it as a user would."""
+def _say(request: Observation, run: Run) -> bool:
+    """Say it as a user would; tell whether it was not refused for now."""
     match request:
         case CancelRequested(reason=reason):
             run.cancel(reason)
@@ -115,9 +118,13 @@ def _say(request: Observation, run: Run) -> None:
             run.skip(node, reason)
         case RerunRequested(nodes=nodes):
             if run.workflow_state is not WorkflowState.SUCCESS:  # what has ended well needs no other round
-                run.rerun(nodes)
+                try:
+                    run.rerun(nodes)
+                except UsageError:  # somebody else was faster, and it runs again
+                    return False
         case _:
             pass  # `asked` has refused it
+    return True
 
 
 def asked(requests: Sequence[tuple[int, Observation]], heal_ms: int) -> list[tuple[int, Observation]]:
