@@ -2,7 +2,8 @@
 
 `reference/rules.md` is made from the tables in `dyrygent_core.rules`, `reference/api.md` from the first lines of
 docstrings, `reference/testing.md` from the docstrings of the toolkit, `reference/configuration.md` from the keys that
-the Celery adapter reads, `reference/command-line.md` from the commands' own help. Tests compare the committed pages
+the Celery adapter reads, `reference/command-line.md` from the commands' own help,
+`reference/faults.md` from the faults that a simulation knows. Tests compare the committed pages
 with what this makes.
 """  # noqa: INP001  # a script, no part of a package
 
@@ -23,6 +24,7 @@ from celery_dyrygent.command_line import workflow
 from celery_dyrygent.configuration import KEYS
 from dyrygent_core import Condition, Status, Trigger, diagrams
 from dyrygent_core.rules import AND_RULES, AT_ZERO, EDGE_EFFECTS, OUTCOME_COLUMNS, Effect, Row
+from dyrygent_testing import FaultKind, fault_places, kinds_at
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 
@@ -336,6 +338,36 @@ def _at_zero() -> str:
     return f"When no edge is left, a node that is not tainted {runs}, and a tainted one is `{VERDICTS[tainted]}`."
 
 
+# Faults
+
+PLACES: Final = {
+    "point": "Boundaries of a turn, and of a sweep",
+    "journal": "Calls of the journal",
+    "engine": "Calls of the adapter",
+    "message": "Messages",
+    "worker": "Steps of an execution",
+}
+"""What the places are whose names begin so."""
+
+
+def faults_page() -> str:
+    """Make the text of the page."""
+    lines = [
+        "# Faults of a simulation",
+        "",
+        "What can go wrong where, in [a simulation](../how-to/simulate-a-workflow.md): `Fault(place, hit, kind, ms)`.",
+        "This page is generated from the toolkit's own tables by `docs/generate_tables.py`.",
+        "In the 20,000 schedules of CI each of these has struck, and a test fails if one has not;",
+        "`python -m property_tests.fuzz --table` prints how often.",
+    ]
+    for prefix, title in PLACES.items():
+        places = [place for place in fault_places() if place.startswith(f"{prefix}.")]
+        kinds = [kind for kind in FaultKind if any(kind in kinds_at(place) for place in places)]
+        rows = [[f"`{it}`", *("✓" if kind in kinds_at(it) else "" for kind in kinds)] for it in places]
+        lines += ["", f"## {title}", "", *_table(["place", *(f"`{kind.value}`" for kind in kinds)], rows)]
+    return "\n".join([*lines, ""])
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
@@ -347,3 +379,4 @@ if __name__ == "__main__":
     (REFERENCE / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     (REFERENCE / "testing.md").write_text(toolkit_page(), encoding="utf-8")
     (REFERENCE / "command-line.md").write_text(command_page(), encoding="utf-8")
+    (REFERENCE / "faults.md").write_text(faults_page(), encoding="utf-8")

@@ -151,6 +151,7 @@ def test_the_page_of_public_names_is_made_from_the_docstrings() -> None:
         ("configuration", "configuration_page"),
         ("command-line", "command_page"),
         ("testing", "toolkit_page"),
+        ("faults", "faults_page"),
     ],
 )
 def test_the_other_pages_are_made_from_the_code(name: str, made: str) -> None:
