@@ -28,7 +28,8 @@ Journal
 Adapter
     What an adapter does not claim among its `capabilities` does nothing, and finds nothing; what it claims holds as
     the engine is set up here.
-    A1 dispatch Sends attempts under exactly the ids they carry, and the functions get the values that the calls have.
+    A1 dispatch Sends attempts under exactly the ids they carry (in a spelling of its own, one to one, where the engine
+                allows less), and the functions get the values that the calls have.
                 A permanent refusal is returned, never raised, and holds up nothing else of the batch; a name that is
                 only found to be unknown where it is to run is a failure for good. A transport error raises
                 `AdapterUnavailableError` and fails nothing; some of the batch may have been sent.

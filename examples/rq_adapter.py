@@ -31,17 +31,27 @@ from dyrygent_core import (
     Call,
     DyrygentError,
     Failed,
-    Failure,
     Lost,
     Outcome,
-    SkipNode,
-    Skipped,
     Succeeded,
     Take,
     UsageError,
 )
 from dyrygent_core.ports import Capability, Dispatch, Finding, Journal, Refusal, Submission
-from dyrygent_runtime import Boot, EngineAdapter, Execution, Holdings, Identity, Settings, Sweeper
+from dyrygent_runtime import (
+    Boot,
+    EngineAdapter,
+    Execution,
+    Holdings,
+    Identity,
+    Settings,
+    Sweeper,
+    failure_of,
+    failure_told,
+    finding_of,
+    revoked,
+    told,
+)
 
 __all__ = ["RQAdapter", "ReportingMixin", "WorkflowValues", "WorkflowWorker"]
 
@@ -106,7 +116,7 @@ class RQAdapter(EngineAdapter):
                     job = self._job(item.call, item.call.inputs.value, job_id=_job_id(item.attempt_id), meta=meta)
                     job.data  # noqa: B018  # written now, or not at all: not when half of it is in the pipeline
                 except (TypeError, ValueError) as problem:
-                    refusals.append(Refusal(item.attempt, Failure(type(problem).__name__, str(problem))))
+                    refusals.append(Refusal(item.attempt, failure_of(problem)))
                     continue
                 at_front = bool(item.call.options.get("at_front"))
                 self._queue(job.origin).enqueue_job(job, pipeline=pipe, at_front=at_front)
@@ -166,17 +176,15 @@ class RQAdapter(EngineAdapter):
     def _finding(self, asked: Submission, job: Job) -> Finding:
         status, attempt = job.get_status(refresh=False), asked.attempt
         if status in (JobStatus.CANCELED, JobStatus.STOPPED):
-            return Finding(_revoked(attempt))
+            return Finding(revoked(attempt))
         result = job.latest_result() if status in (JobStatus.FINISHED, JobStatus.FAILED) else None
         if result is None or result.created_at.timestamp() * 1000 + _CLOCKS_DIFFER_MS < asked.since_ms:
             return Finding()
         if status is JobStatus.FAILED:
             return Finding(_failed(attempt, result.exc_string or f"{_TRACEBACK}RuntimeError: {_TOO_OFTEN}"))
-        value, branches = result.return_value, None
-        if isinstance(value, Take):
-            value, branches = value.value, value.branches
-        data = None if value == UNSERIALIZABLE_RETURN_VALUE_PAYLOAD else self.values.encode(value)
-        return Finding(Succeeded(attempt, branches=branches), data)
+        if result.return_value == UNSERIALIZABLE_RETURN_VALUE_PAYLOAD:
+            return Finding(Succeeded(attempt))
+        return finding_of(attempt, result.return_value, self.values)
 
 
 class ReportingMixin:
@@ -230,7 +238,7 @@ class ReportingMixin:
         status = job.get_status(refresh=False)
         if identity is not None and status in (JobStatus.FAILED, JobStatus.STOPPED):
             attempt = identity.attempt
-            outcome = _revoked(attempt) if status is JobStatus.STOPPED else Lost(attempt, exc_string)
+            outcome = revoked(attempt) if status is JobStatus.STOPPED else Lost(attempt, exc_string)
             self.adapter.outbox.later(identity.workflow, [outcome])
 
     # In the process that runs the job
@@ -297,21 +305,15 @@ def _is_importable(job: Job) -> bool:
         return False
 
 
-def _revoked(attempt: Attempt) -> Failed:
-    return Failed(attempt, Failure("RuntimeError", "revoked"), is_revoked=True)
-
-
-def _failed(attempt: Attempt, told: str) -> Outcome:
+def _failed(attempt: Attempt, text: str) -> Outcome:
     """Say why a job failed: it raised, of which RQ keeps the traceback in text; or its worker died."""
-    _, mark, last = told.rpartition(_TRACEBACK)
+    _, mark, last = text.rpartition(_TRACEBACK)
     if not mark:
-        return Lost(attempt, told)
+        return Lost(attempt, text)
     lines = dropwhile(lambda line: line.startswith(" "), last.splitlines())
     name, _, message = "\n".join(lines).partition(": ")
     module, _, kind = name.rpartition(".")
-    if (module, kind) == (SkipNode.__module__, SkipNode.__name__):
-        return Skipped(attempt, message)
-    return Failed(attempt, Failure(kind, message, module))
+    return told(attempt, failure_told(kind, message, module))
 
 
 def _take_told(value: object) -> object:

@@ -20,7 +20,7 @@ from dyrygent_core import Attempt, Failure, Lost, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of, failure_told
-from dyrygent_runtime.reports import returned, told
+from dyrygent_runtime.reports import finding_of, told
 
 __all__ = ["as_result", "exception_told", "has_backend", "look_up", "store_failure", "store_outcome"]
 
@@ -76,8 +76,7 @@ def _is_stale(meta: Mapping[str, Any], since_ms: int) -> bool:
 
 def _finding(attempt: Attempt, meta: Mapping[str, Any], values: ValueCodec) -> Finding:
     if meta["status"] == states.SUCCESS:
-        outcome, results = returned(attempt, meta["result"], values, is_kept=True)
-        return Finding(outcome, results.get(attempt))
+        return finding_of(attempt, meta["result"], values)
     if meta["status"] == states.FAILURE:
         failure = _failure(meta["result"])
         if failure.type == WorkerLostError.__name__:
@@ -90,7 +89,7 @@ def _failure(stored: Any) -> Failure:
     if isinstance(stored, BaseException):
         return failure_of(stored)
     if not isinstance(stored, Mapping):
-        return failure_told("Exception", str(stored), "", ())
+        return failure_told("Exception", str(stored))
     message = stored.get("exc_message")
     args = tuple(message) if isinstance(message, list | tuple) else (message,)
     text = str(args[0]) if len(args) == 1 else str(args)

@@ -37,7 +37,7 @@ from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, is_in_flight
 from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.listeners import Listener
-from dyrygent_runtime.reports import Report
+from dyrygent_runtime.reports import Report, revoked
 
 if TYPE_CHECKING:
     from dramatiq_dyrygent.adapter import DramatiqAdapter
@@ -286,8 +286,7 @@ def _why_not(adapter: DramatiqAdapter, identity: Identity) -> str | None:
         return "its attempt is over"
     if not _is_to_stop(folded, identity):
         return None
-    failure = failure_of(RuntimeError("revoked"))
-    adapter.outbox.report(identity.workflow, [Failed(identity.attempt, failure, is_revoked=True)])
+    adapter.outbox.report(identity.workflow, [revoked(identity.attempt)])
     return "its node is to be stopped"
 
 

@@ -13,7 +13,7 @@ from dyrygent_core import Attempt
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Finding, Submission, ValueCodec
 from dyrygent_runtime.failures import failure_told
-from dyrygent_runtime.reports import returned, told
+from dyrygent_runtime.reports import finding_of, told
 
 __all__ = ["look_up", "results_of"]
 
@@ -45,9 +45,8 @@ def _finding(broker: Broker, backend: Any, it: Submission, values: ValueCodec) -
     except ResultMissing:
         return None
     except ResultFailure as failure:
-        return Finding(told(it.attempt, failure_told(failure.orig_exc_type, failure.orig_exc_msg, "", ())))
+        return Finding(told(it.attempt, failure_told(failure.orig_exc_type, failure.orig_exc_msg)))
     except Exception as problem:
         text = f"the result backend cannot be asked: {type(problem).__name__}: {problem}"
         raise AdapterUnavailableError(text) from problem
-    outcome, kept = returned(it.attempt, value, values, is_kept=True)
-    return Finding(outcome, kept.get(it.attempt))
+    return finding_of(it.attempt, value, values)

@@ -18,9 +18,9 @@ def failure_of(problem: BaseException) -> Failure:
     return failure_told(kind.__name__, _text(problem), str(kind.__module__ or ""), problem.args)
 
 
-def failure_told(kind: str, message: str, module: str, args: tuple[Any, ...]) -> Failure:
+def failure_told(kind: str, message: str, module: str = "", args: tuple[Any, ...] | None = None) -> Failure:
     """Tell an exception that is known by these parts of it, cut to what the journal should hold."""
-    return Failure(kind, message[:_LONGEST_MESSAGE], module, _plain(args))
+    return Failure(kind, message[:_LONGEST_MESSAGE], module, None if args is None else _plain(args))
 
 
 def _plain(args: tuple[Any, ...]) -> tuple[Any, ...] | None:

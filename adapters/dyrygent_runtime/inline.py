@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dyrygent_core import Attempt, Failed, Lost, Observation, RetryDue
+from dyrygent_core import Attempt, Lost, Observation, RetryDue
 from dyrygent_core.ports import Dispatch, Entry, WorkflowKey
 from dyrygent_runtime.conductor import Conductor
-from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.fold import Folded, is_in_flight
+from dyrygent_runtime.reports import revoked
 
 if TYPE_CHECKING:
     from dyrygent_runtime.engine_adapter import EngineAdapter
@@ -138,8 +138,7 @@ class _Work:
         self._done.add(item.attempt)
         if item.attempt in folded.state.to_revoke:
             self._inline.drop(item)
-            revoked = failure_of(RuntimeError("revoked"))
-            self._conductor.turn(self._key, [Failed(item.attempt, revoked, is_revoked=True)])
+            self._conductor.turn(self._key, [revoked(item.attempt)])
         else:
             self._inline.run(item)
 

@@ -12,11 +12,11 @@ from dyrygent_core import Attempt, Failed, Failure, Outcome, Ran, SkipNode, Skip
 from dyrygent_core.codec import MAX_RESULT_BYTES
 from dyrygent_core.errors import EncodingError, LimitError, quoted
 from dyrygent_core.nodes import Path
-from dyrygent_core.ports import ValueCodec
+from dyrygent_core.ports import Finding, ValueCodec
 from dyrygent_runtime.elements import measured, written
 from dyrygent_runtime.failures import failure_of
 
-__all__ = ["Report", "raised", "returned", "told"]
+__all__ = ["Report", "finding_of", "raised", "returned", "revoked", "told"]
 
 Report: TypeAlias = tuple[Outcome, dict[Attempt, bytes]]
 """An outcome, and the results that are to be appended with it."""
@@ -63,3 +63,14 @@ def told(attempt: Attempt, failure: Failure) -> Outcome:
     if (failure.type, failure.module) == (SkipNode.__name__, SkipNode.__module__):
         return Skipped(attempt, failure.message)
     return Failed(attempt, failure)
+
+
+def finding_of(attempt: Attempt, value: Any, values: ValueCodec) -> Finding:  # a payload
+    """Say what a value means that an engine's own record has of an attempt, as `returned` does (A3)."""
+    outcome, results = returned(attempt, value, values, is_kept=True)
+    return Finding(outcome, results.get(attempt))
+
+
+def revoked(attempt: Attempt, reason: str = "revoked") -> Failed:
+    """Say that an attempt was dropped because somebody asked for that (A4)."""
+    return Failed(attempt, failure_of(RuntimeError(reason)), is_revoked=True)

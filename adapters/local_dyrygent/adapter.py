@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
-from dyrygent_core import Attempt, Call, Failed, Lost, UsageError, Workflow
+from dyrygent_core import Attempt, Call, Lost, UsageError, Workflow
 from dyrygent_core.errors import AdapterUnavailableError, quoted
 from dyrygent_core.ports import Capability, Clock, Dispatch, Finding, Journal, Refusal, Submission
 from dyrygent_runtime import Conductor, EngineAdapter, Run, Settings, Sweeper
@@ -30,7 +30,7 @@ from dyrygent_runtime.journals import MemoryJournal, open_journal
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.portability import NEUTRAL_OPTIONS
-from dyrygent_runtime.reports import Report
+from dyrygent_runtime.reports import Report, revoked
 from local_dyrygent.functions import Functions, Registered, UnknownFunctionError, check_workers
 from local_dyrygent.life import Life
 from local_dyrygent.threads import Threads
@@ -275,8 +275,7 @@ class LocalAdapter(EngineAdapter):
         try:
             if is_revoked:
                 self.holdings.drop(item.attempt_id)
-                revoked = Failed(item.attempt, failure_of(RuntimeError("revoked")), is_revoked=True)
-                self.outbox.report(item.workflow, [revoked])
+                self.outbox.report(item.workflow, [revoked(item.attempt)])
             else:
                 self.run(item)
         except Exception:  # noqa: BLE001  # of ours; an exception of the function is its outcome
