@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from dyrygent_testing.adapter_machine import AdapterMachine
     from dyrygent_testing.adapter_suite import QUICK, AdapterEngine, AdapterSuite
     from dyrygent_testing.adapter_tasks import TASKS
     from dyrygent_testing.agreement import check_agreement
@@ -47,6 +48,7 @@ __all__ = [
     "QUICK",
     "TASKS",
     "AdapterEngine",
+    "AdapterMachine",
     "AdapterSuite",
     "Canvas",
     "CanvasPart",
@@ -97,6 +99,7 @@ __all__ = [
 
 _HOMES: Final = {
     "AdapterEngine": "adapter_suite",
+    "AdapterMachine": "adapter_machine",
     "AdapterSuite": "adapter_suite",
     "Canvas": "drawn_canvases",
     "CanvasPart": "drawn_canvases",
