@@ -291,6 +291,9 @@ class ReferenceEngine(AdapterEngine):
             self.worker.kill()
             self.worker = None
 
+    def close(self) -> None:
+        self.stop_worker()
+
     def queued_ids(self) -> Sequence[str]:
         return [message_id for message_id, _ in self.broker.messages]
 

@@ -6,13 +6,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from dyrygent_core import Call, UsageError
-from dyrygent_testing import TASKS, AdapterSuite
+from dyrygent_testing import TASKS, AdapterMachine, AdapterSuite
 from dyrygent_testing.adapter_report import ClauseTable, Ruled
 from tests.dyrygent_testing.reference import ReferenceAdapter, ReferenceEngine
 
@@ -63,6 +66,32 @@ def test_each_broken_adapter_is_caught() -> None:
     assert became.pop("Unbroken") == {"PASSED"}, done.stdout[-3_000:]
     assert len(became) >= 20
     assert {name for name, its in became.items() if "FAILED" not in its} == set(), done.stdout[-3_000:]
+
+
+class SentTwice(ReferenceAdapter):
+    """One whose every message comes twice."""
+
+    def send(self, message_id: str, text: bytes) -> None:
+        super().send(message_id, text)
+        super().send(message_id, text)
+
+
+@pytest.mark.parametrize(("kind", "is_right"), [(ReferenceAdapter, True), (SentTwice, False)])
+def test_the_machine_finds_what_runs_too_often(kind: type[ReferenceAdapter], is_right: bool) -> None:  # noqa: FBT001  # a case
+    """It holds an adapter to what the model emits."""
+
+    class Machine(AdapterMachine):
+        @contextmanager
+        def make_engine(self) -> Iterator[ReferenceEngine]:
+            with closing(type("Engine", (ReferenceEngine,), {"adapter_kind": kind})()) as engine:
+                yield engine
+
+    few = settings(max_examples=8, derandomize=True, database=None, phases=[Phase.generate])
+    if is_right:
+        run_state_machine_as_test(Machine, settings=few)
+        return
+    with pytest.raises(AssertionError, match=r": \d attempts"):
+        run_state_machine_as_test(Machine, settings=few)
 
 
 def test_the_table_tells_what_became_of_each_clause() -> None:
