@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any, ClassVar, Final
 
-from celery import bootsteps
+from celery import bootsteps, signals
 from celery.worker import state
 
 from celery_dyrygent.adapter import adapter_of
@@ -71,11 +71,14 @@ class SweeperStep(bootsteps.StartStopStep):
         self._sweeper.start()
 
     def stop(self, parent: Any) -> None:
+        """Sweep no more when the worker has shut down: until then tasks run to their end, under its lease."""
+        if self._sweeper is not None:
+            signals.worker_shutdown.connect(self.terminate, sender=parent)
+
+    def terminate(self, parent: Any = None, **_: Any) -> None:
         """Sweep no more."""
         if self._sweeper is not None:
             self._sweeper.stop()
-
-    terminate = stop
 
 
 _LEFT: set[str] = set()

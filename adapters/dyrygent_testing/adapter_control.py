@@ -6,6 +6,7 @@ Clauses A3, A4, A5, A6 and A8. What an adapter does not claim must do nothing; w
 from __future__ import annotations
 
 import contextlib
+import secrets
 from typing import Any, Final
 
 import pytest
@@ -19,7 +20,6 @@ from dyrygent_testing.adapter_basis import AdapterBasis, Case, Prepared, needs, 
 
 __all__ = ["ControlRules"]
 
-_UNKNOWN: Final = tuple(Submission(Attempt(f"n{it}"), f"unknown-{it}", "give") for it in range(3))
 _HOUR_MS: Final = 3_600_000
 _ENDS: Final[dict[str, tuple[str, list[Any], type[Outcome]]]] = {
     "success": ("give", [{"n": [1, None]}], Succeeded),
@@ -35,7 +35,7 @@ class ControlRules(AdapterBasis):
 
     def test_a3_nothing_is_found_of_the_unknown(self, case: Case) -> None:
         """The engine shows no sign of what was never sent."""
-        assert dict(case.adapter.lookup(_UNKNOWN)) == {}
+        assert dict(case.adapter.lookup(_unknown(3))) == {}
         assert dict(case.adapter.lookup(())) == {}
 
     @pytest.mark.parametrize("end", _ENDS)
@@ -78,7 +78,7 @@ class ControlRules(AdapterBasis):
         prepared = case.prepare_each(*(case.call("give", it) for it in range(20)))
         case.dispatch(prepared)
         case.reported(prepared)
-        unknown = [Submission(Attempt(f"n{it}"), f"unknown-{it}", "give") for it in range(300)]
+        unknown = _unknown(300)
         found = case.adapter.lookup([*unknown[:150], *prepared.submissions, *unknown[150:]])
 
         assert set(found) <= {item.attempt for item in prepared.batch}
@@ -116,7 +116,7 @@ class ControlRules(AdapterBasis):
         case.dispatch(prepared)
         before = case.reported(prepared)
         for _ in range(2):
-            case.adapter.revoke(_UNKNOWN)
+            case.adapter.revoke(_unknown(3))
             case.adapter.revoke(prepared.submissions)
             case.adapter.revoke(())
 
@@ -208,10 +208,11 @@ class ControlRules(AdapterBasis):
 
     def test_a6_nothing_is_told_that_is_not_known(self, case: Case) -> None:
         """An adapter that does not claim WAITING tells no number."""
+        unknown = _unknown(3)
         if Capability.WAITING in case.adapter.capabilities:
-            assert set(case.adapter.waiting(_UNKNOWN)) <= {it.attempt for it in _UNKNOWN}
+            assert set(case.adapter.waiting(unknown)) <= {it.attempt for it in unknown}
         else:
-            assert dict(case.adapter.waiting(_UNKNOWN)) == {}
+            assert dict(case.adapter.waiting(unknown)) == {}
         assert dict(case.adapter.waiting(())) == {}
 
     def test_a6_messages_that_wait_are_counted(self, case: Case) -> None:
@@ -256,6 +257,12 @@ class ControlRules(AdapterBasis):
 
         case.is_serving()
         assert len(case.outcomes(prepared.key)[prepared.one.attempt]) == 1
+
+
+def _unknown(count: int) -> list[Submission]:
+    """Make up attempts that no engine has seen, in this run of the suite or in another."""
+    token = secrets.token_hex(8)
+    return [Submission(Attempt(f"n{it}"), f"{token}.{it}", "give") for it in range(count)]
 
 
 def _fill(case: Case) -> Prepared:

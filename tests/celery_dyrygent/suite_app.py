@@ -29,7 +29,7 @@ def make_app(configuration: dict[str, Any]) -> Celery:
     celery.conf.update(configuration)
     register_workflow_processor(celery)
     for name, function in TASKS.items():
-        celery.task(name=name)(function)
+        celery.task(name=name, shared=False)(function)
     return celery
 
 
