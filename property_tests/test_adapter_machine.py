@@ -42,6 +42,6 @@ class CeleryMachine(AdapterMachine):
 
 
 TestLocal = LocalMachine.TestCase
-TestLocal.settings = settings(max_examples=max(20, settings().max_examples // 5), stateful_step_count=12)
+TestLocal.settings = settings(max_examples=max(20, settings().max_examples // 5), stateful_step_count=12, deadline=None)
 TestCelery = CeleryMachine.TestCase
-TestCelery.settings = settings(max_examples=max(4, settings().max_examples // 40), stateful_step_count=8)
+TestCelery.settings = settings(max_examples=max(4, settings().max_examples // 40), stateful_step_count=8, deadline=None)

@@ -86,7 +86,7 @@ def test_the_machine_finds_what_runs_too_often(kind: type[ReferenceAdapter], is_
             with closing(type("Engine", (ReferenceEngine,), {"adapter_kind": kind})()) as engine:
                 yield engine
 
-    few = settings(max_examples=8, derandomize=True, database=None, phases=[Phase.generate])
+    few = settings(max_examples=8, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
     if is_right:
         run_state_machine_as_test(Machine, settings=few)
         return
