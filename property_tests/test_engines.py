@@ -17,7 +17,7 @@ from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from dramatiq import Worker
 from dramatiq.brokers.stub import StubBroker
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from celery_dyrygent import CeleryAdapter, register_workflow_processor
@@ -95,20 +95,34 @@ def engines() -> Iterator[dict[str, Starting]]:
         yield {name: stack.enter_context(engine()) for name, engine in ENGINES.items()}
 
 
+_ENOUGH: Final = 200
 _DRAWN: Final = Counter[str]()
 _TOKENS: Final = map(str, itertools.count())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tally() -> Iterator[Counter[str]]:
-    """Hold what was drawn to what was asked for."""
+    """Hold what was drawn to what was asked for, where enough was: in 3 of 10 something fails, in 2 something is mapped.
+
+    About half of the graphs have mapped nodes; in about a quarter one comes to have instances.
+    """
     _DRAWN.clear()
     yield _DRAWN
+    if _DRAWN["all"] < _ENOUGH:
+        return
     assert _DRAWN["with failures"] >= 0.3 * _DRAWN["all"], _DRAWN
-    assert _DRAWN["with maps"] >= 0.2 * _DRAWN["all"], _DRAWN
+    assert _DRAWN["with mapped nodes"] >= 0.3 * _DRAWN["all"], _DRAWN
+    assert _DRAWN["with instances"] >= 0.15 * _DRAWN["all"], _DRAWN
 
 
-@settings(max_examples=max(2, settings().max_examples // SIDE_BY_SIDE))
+@settings(
+    max_examples=max(2, settings().max_examples // SIDE_BY_SIDE),
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # what fails is named; shrinking would run engines for minutes
+)
 @given(st.lists(plays(token=lambda: next(_TOKENS)), min_size=SIDE_BY_SIDE, max_size=SIDE_BY_SIDE))
 def test_every_engine_comes_to_what_the_model_foretells(engines: dict[str, Starting], together: list[Play]) -> None:
     """The same workflow value, started on each engine, ends in the same statuses and with the same results."""
@@ -119,12 +133,14 @@ def test_every_engine_comes_to_what_the_model_foretells(engines: dict[str, Start
         {
             "all": len(foretold),
             "with failures": sum(it.has_failures for it in foretold),
-            "with maps": sum(it.has_maps for it in foretold),
+            "with mapped nodes": sum(any(node.each for node in play.graph.nodes) for play in together),
+            "with instances": sum(it.has_maps for it in foretold),
             "nodes": sum(len(it.statuses) for it in foretold),
         }
     )
     for name, its in runs.items():
-        assert [_acted(run) for run in its] == foretold, name
+        for play, run, expected in zip(together, its, foretold, strict=True):
+            assert _acted(run) == expected, (name, play)
 
 
 def _acted(run: Run) -> Acted:
