@@ -102,15 +102,15 @@ _TOKENS: Final = map(str, itertools.count())
 
 @pytest.fixture(scope="module", autouse=True)
 def _tally() -> Iterator[Counter[str]]:
-    """Hold what was drawn to what was asked for, where enough was: in 3 of 10 something fails, in 2 something is mapped.
+    """Hold what was drawn, where that is enough to tell, to what is worth comparing.
 
-    About half of the graphs have mapped nodes; in about a quarter one comes to have instances.
+    In about 35 % something fails, half have mapped nodes, and in a quarter one of these comes to have instances.
     """
     _DRAWN.clear()
     yield _DRAWN
     if _DRAWN["all"] < _ENOUGH:
         return
-    assert _DRAWN["with failures"] >= 0.3 * _DRAWN["all"], _DRAWN
+    assert _DRAWN["with failures"] >= 0.25 * _DRAWN["all"], _DRAWN
     assert _DRAWN["with mapped nodes"] >= 0.3 * _DRAWN["all"], _DRAWN
     assert _DRAWN["with instances"] >= 0.15 * _DRAWN["all"], _DRAWN
 
