@@ -185,17 +185,16 @@ class TestDramatiqOnRedis(ControlRules, LossRules):
         pytest.skip("no id of an attempt was ever used before")
 
 
-@pytest.mark.skipif(not IS_NIGHTLY, reason="takes a minute; the nightly profile")
-class TestDramatiqOnRedisWholly(TestDramatiqOnRedis, AdapterSuite):
-    """All rules."""
+if IS_NIGHTLY:  # they take a minute each
 
+    class TestDramatiqOnRedisWholly(TestDramatiqOnRedis, AdapterSuite):
+        """All rules."""
 
-@pytest.mark.skipif(not IS_NIGHTLY, reason="takes a minute; the nightly profile")
-class TestDramatiqOnRabbitmq(AdapterSuite):
-    """All rules, with a journal elsewhere."""
+    class TestDramatiqOnRabbitmq(AdapterSuite):
+        """All rules, with a journal elsewhere."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def engine(cls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdapterEngine]:
-        with deployed("rabbitmq", redis_url, tmp_path_factory.mktemp("suite")) as here:
-            yield RabbitmqEngine(here)
+        @pytest.fixture(scope="class")
+        @classmethod
+        def engine(cls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdapterEngine]:
+            with deployed("rabbitmq", redis_url, tmp_path_factory.mktemp("suite")) as here:
+                yield RabbitmqEngine(here)
