@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import dramatiq
 from dramatiq import Broker
 
 from dramatiq_dyrygent.brokers import Kind, kind_of
-from dramatiq_dyrygent.middleware import Dyrygent, installed
+from dramatiq_dyrygent.middleware import Dyrygent, middleware_of
 from dramatiq_dyrygent.options import check_call
 from dramatiq_dyrygent.publishing import send
 from dramatiq_dyrygent.queues import waiting
@@ -28,7 +29,8 @@ class DramatiqAdapter(EngineAdapter):
 
     What is not given is taken from the broker's middleware, see `Dyrygent`; a broker without one gets it, with what
     is given here. The workers' processes must have one too, over the same journal, or nobody hears of their ends: add
-    it in the module that declares the actors, which all processes import. `listeners` are told besides its own.
+    it in the module that declares the actors, which all processes import. `listeners` are told of the turns of this
+    adapter only.
 
     Raises `UsageError` for what is no broker, where there is no journal to be had, where the journal's namespace is
     taken by another of this broker's, and for a broker that has the middleware twice.
@@ -47,15 +49,20 @@ class DramatiqAdapter(EngineAdapter):
     ) -> None:
         self.broker = dramatiq.get_broker() if broker is None else broker
         _check_broker(self.broker)
-        made = Dyrygent(journal=journal, namespace=namespace, settings=settings)
-        self._middleware = installed(self.broker, made)
-        super().__init__(
-            self._middleware.open(self.broker, journal, namespace),
-            settings=settings or self._middleware.settings,
-            listeners=[*self._middleware.listeners, *listeners],
-        )
+        with _MAKING:
+            found = middleware_of(self.broker)
+            here = found or Dyrygent(journal=journal, namespace=namespace, settings=settings)
+            super().__init__(
+                here.open(self.broker, journal, namespace),
+                settings=settings or here.settings,
+                listeners=[*here.listeners, *listeners],
+            )
+            here.adopt(self)
+            if found is None:
+                self.broker.add_middleware(here)
+            here.be_first(self.broker)
+        self._options = here.options
         self._values = EncoderValues()
-        self._middleware.adopt(self)
 
     def __repr__(self) -> str:
         return f"<DramatiqAdapter of a {type(self.broker).__name__}>"
@@ -65,7 +72,7 @@ class DramatiqAdapter(EngineAdapter):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What all brokers can; results are found only where the Results middleware stores those of all actors."""
-        can = {Capability.REPORTS_START, Capability.LEASES, Capability.REVOKE_WAITING}
+        can = {Capability.REPORTS_START, Capability.LEASES}
         kind, results = kind_of(self.broker), results_of(self.broker)
         if kind is not Kind.OTHER:
             can.add(Capability.WAITING)
@@ -82,7 +89,7 @@ class DramatiqAdapter(EngineAdapter):
 
     def check(self, call: Call) -> None:
         """Refuse an actor that is not declared here, unless its call names a queue, and options that nobody reads."""
-        check_call(self.broker, call, self._middleware.options)
+        check_call(self.broker, call, self._options)
 
     def dispatch(self, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
         """Enqueue messages (A1)."""
@@ -96,8 +103,8 @@ class DramatiqAdapter(EngineAdapter):
         """Ask the broker how long the queues are (A6)."""
         return waiting(self.broker, submissions)
 
-    def revoke(self, submissions: Sequence[Submission]) -> None:
-        """Leave it to the workers: they ask the journal before they run an attempt (A4)."""
+
+_MAKING: Final = threading.Lock()
 
 
 def _check_broker(broker: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -10,7 +12,9 @@ from dramatiq import Broker
 
 from dyrygent_core import UsageError
 
-__all__ = ["Kind", "kind_of", "queue_of", "redis_url_of"]
+__all__ = ["Kind", "kind_of", "queue_of", "redis_url_of", "warn_about"]
+
+_LOG = logging.getLogger("dyrygent")
 
 
 class Kind(Enum):
@@ -44,16 +48,17 @@ def redis_url_of(broker: Any) -> str:  # a RedisBroker, which has no types
     """
     pool = broker.client.connection_pool
     scheme = _SCHEMES.get(pool.connection_class.__name__)
-    if scheme is None or not pool.connection_class.__module__.startswith("redis."):
+    options = {key: value for key, value in pool.connection_kwargs.items() if value is not None}
+    is_plain = pool.connection_class.__module__.startswith("redis.") and "credential_provider" not in options
+    if scheme is None or not is_plain:
         message = (
             f"this broker reaches Redis by {pool.connection_class.__name__}, which no URL describes; say where "
             f"workflows are kept: Dyrygent(journal='redis://…')"
         )
         raise UsageError(message)
-    options = {key: value for key, value in pool.connection_kwargs.items() if value is not None}
     user, password = (quote(str(options.get(key, "")), safe="") for key in ("username", "password"))
     credentials = f"{user}:{password}@" if user or password else ""
-    query = {key: str(value) for key, value in options.items() if key.startswith("ssl_") and _is_plain(value)}
+    query = {key: _as_text(options[key]) for key in _TLS if key in options}
     if scheme == "unix":
         query["db"] = str(options.get("db", 0))
         return f"unix://{credentials}{options['path']}?{urlencode(query)}"
@@ -63,5 +68,17 @@ def redis_url_of(broker: Any) -> str:  # a RedisBroker, which has no types
     return f"{scheme}://{credentials}{host}:{options.get('port', 6379)}/{options.get('db', 0)}{tail}"
 
 
-def _is_plain(value: object) -> bool:
-    return isinstance(value, str | int)
+_TLS: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
+
+
+def _as_text(value: object) -> str:
+    return value.name.removeprefix("CERT_").lower() if isinstance(value, ssl.VerifyMode) else str(value)
+
+
+def warn_about(broker: Any) -> None:
+    """Warn about RabbitMQ without publisher confirms (dramatiq/brokers/rabbitmq.py, `enqueue`)."""
+    if kind_of(broker) is Kind.RABBITMQ and not broker.confirm_delivery:
+        _LOG.warning(
+            "RabbitMQ does not confirm what is enqueued, so a message may be lost without a word, and its node waits "
+            "for resend_after: make the broker with RabbitmqBroker(confirm_delivery=True)"
+        )

@@ -22,6 +22,7 @@ from dramatiq.common import q_name
 
 from dyrygent_core import Call, LimitError, UsageError, call
 from dyrygent_core.checks import shown
+from dyrygent_core.errors import quoted
 from dyrygent_core.graph import MAX_NODES
 
 __all__ = ["Plan", "Planned", "Value", "call_of", "leaves", "plan_composition"]
@@ -81,27 +82,32 @@ def call_of(message: Message[Any]) -> Call:
 def plan_composition(composition: object) -> Plan:
     """Plan the nodes of a message, pipeline or group. O(messages).
 
-    Raises `UsageError` for anything else, and for an empty pipeline or group; `LimitError` for more messages than a
-    graph may have nodes, as where a group contains itself.
+    Raises `UsageError` for anything else, for an empty pipeline or group, and for what contains itself; `LimitError`
+    for more messages than a graph may have nodes.
     """
     nodes: list[Planned] = []
     whole: list[Value] = []
     todo: list[tuple[object, list[Value], Broker | None]] = [(composition, whole, None)]
+    within: set[int] = set()
     for _ in range(_MOST_PARTS):
         if not todo:
             return Plan(tuple(nodes), whole[0])
         part, into, broker = todo.pop()
         match part:
             case group():
+                if id(part) in within:
+                    raise UsageError("this group contains itself; Dramatiq would run it for ever")
+                within.add(id(part))
                 members: list[Value] = []
                 into.append(members)
-                todo.append((_Callbacks(part.completion_callbacks, members), [], part.broker))
+                todo.append((_Callbacks(part.completion_callbacks, members, id(part)), [], part.broker))
                 todo += [(child, members, part.broker) for child in reversed(_members(part))]
             case pipeline():
                 into.append(_plan_line(nodes, _first(part), None, part.broker))
             case Message():
                 into.append(_plan_line(nodes, part, None, broker))
             case _Callbacks():
+                within.discard(part.of)
                 for first in part.messages:
                     _plan_line(nodes, _message(first), tuple(leaves(part.members)), broker)
             case _:
@@ -110,7 +116,7 @@ def plan_composition(composition: object) -> Plan:
                     f"{type(part).__name__}: {shown(part)}"
                 )
                 raise UsageError(message)
-    message = f"this composition has more than {MAX_NODES:,} messages, or a group that contains itself; split it"
+    message = f"this composition has more than {MAX_NODES:,} messages; split it"
     raise LimitError(message)
 
 
@@ -131,14 +137,20 @@ def leaves(value: Value) -> Iterator[int]:
 class _Callbacks:
     messages: Sequence[Mapping[str, Any]]
     members: list[Value]
+    of: int
 
 
 def _plan_line(nodes: list[Planned], first: Message[Any], after: tuple[int, ...] | None, broker: Broker | None) -> int:
     """Plan a message and all that its `pipe_target` says comes after it; return the number of the last."""
     nodes.append(Planned(call_of(first), after))
     before, last = first, len(nodes) - 1
+    seen = {id(first.options)}
     while (target := before.options.get("pipe_target")) is not None:
         following = _message(target)
+        if id(following.options) in seen:
+            message = f"the message of {quoted(following.actor_name)} is piped to itself; Dramatiq cannot encode it"
+            raise UsageError(message)
+        seen.add(id(following.options))
         is_ignored = following.options.get("pipe_ignore") or _ignores(before, broker)
         nodes.append(Planned(call_of(following), (last,), None if is_ignored else last))
         before, last = following, len(nodes) - 1

@@ -4,12 +4,16 @@ It stands first in the broker's list, wherever it was added: what is done after 
 reverse, so all others have had their say when this one reports. Time limits are over then, results are stored, and the
 Retries middleware has decided whether the message is to be tried again.
 
-    before the actor     a message whose attempt is over, or to be stopped, is dropped: the journal is asked
-                         the attempt is marked as started
+    before the actor     a message whose attempt is over, is to be stopped, or has begun already is dropped: the journal
+                         is asked; else the attempt is marked as started
     after it             an end without an exception is reported; a message that was enqueued again has not ended, and
                          its start is taken back; a message that failed is reported once it is rejected
     skipped              by another middleware: the node is SKIPPED, or has failed if the message has
     rejected             the failure is reported; so is that of a message whose actor nobody knows here
+
+Brokers deliver again what a worker held that died, and RabbitMQ also what runs for longer than it waits for an
+acknowledgement (30 minutes). Nothing of the latter is to be run twice, and how often one of the former killed a worker
+is to be counted: so an attempt that has begun is left to the lease of the worker where it did.
 
 Whatever is missed here is found by the sweep, whose thread runs in every worker process.
 """
@@ -19,22 +23,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from dramatiq import Actor, Broker, Message, MessageProxy, Worker
 from dramatiq.middleware import Middleware, Shutdown, SkipMessage
 
+from dramatiq_dyrygent.brokers import warn_about
 from dramatiq_dyrygent.journals import journal_of
 from dramatiq_dyrygent.publishing import OPTION
+from dramatiq_dyrygent.results import store_exception
 from dramatiq_dyrygent.running import HERE, Running, hush, let_steer
 from dramatiq_dyrygent.worker import WorkerSide
-from dyrygent_core import Failed, Lost, Skipped, UsageError
+from dyrygent_core import Failed, Lost, SkipNode, Skipped, Take, UsageError
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
-from dyrygent_core.ports import Journal
+from dyrygent_core.ports import Journal, Marks
 from dyrygent_runtime import Settings
 from dyrygent_runtime.execution import Execution
 from dyrygent_runtime.failures import failure_of
-from dyrygent_runtime.fold import Folded, is_in_flight
+from dyrygent_runtime.fold import is_in_flight
+from dyrygent_runtime.holdings import Boot
 from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.reports import Report, revoked
@@ -42,7 +49,7 @@ from dyrygent_runtime.reports import Report, revoked
 if TYPE_CHECKING:
     from dramatiq_dyrygent.adapter import DramatiqAdapter
 
-__all__ = ["Dyrygent", "MiddlewareTwiceError", "installed"]
+__all__ = ["Dyrygent", "MiddlewareTwiceError", "middleware_of"]
 
 _LOG = logging.getLogger("dyrygent")
 
@@ -91,11 +98,17 @@ class Dyrygent(Middleware):
     def open(self, broker: Broker, journal: str | Journal | None, namespace: str | None) -> Journal:
         """Return a journal: the one that is wanted, else the middleware's; each URL is opened once.
 
-        Raises `UsageError` as `journal_of` does.
+        Raises `UsageError` as `journal_of` does, and for a journal of another namespace than is wanted.
         """
         wanted = self.journal if journal is None else journal
         name = namespace or self.namespace or str(getattr(broker, "namespace", "dramatiq"))
         if wanted is not None and not isinstance(wanted, str):
+            if namespace not in (None, wanted.namespace):
+                message = (
+                    f"namespace={namespace!r} is given with a journal of namespace {wanted.namespace!r}; give the "
+                    f"journal the namespace when it is made, and leave it out here"
+                )
+                raise UsageError(message)
             return wanted
         with self._lock:
             at = wanted or "", name
@@ -133,6 +146,7 @@ class Dyrygent(Middleware):
         """
         self.be_first(broker)
         hush()
+        warn_about(broker)
         self._worker.begin(worker)
         try:
             if not self._adapters:
@@ -153,6 +167,7 @@ class Dyrygent(Middleware):
             del message.options[OPTION]
             return
         # Before whoever takes it on can mark its own start.
+        self._worker.holdings.drop(message.message_id)
         here.execution.adapter.take_back_start(here.execution.identity)
 
     def after_enqueue(self, broker: Broker, message: Message[Any], delay: int) -> None:
@@ -162,18 +177,24 @@ class Dyrygent(Middleware):
             here.is_handed_on = True
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Mark the attempt as started; raises `SkipMessage` for one that is over, or to be stopped."""
+        """Mark the attempt as started; raises `SkipMessage` for one that is over, to be stopped, or begun already."""
         self.be_first(broker)
         HERE.task = None
         identity = Identity.from_text(message.options.get(OPTION))
         adapter = None if identity is None else self._adapter_of(broker, identity)
         if identity is None or adapter is None:
             return
-        if (why := _why_not(adapter, identity)) is not None:
-            message.options["store_results"] = False
-            raise SkipMessage(why)
-        self._worker.holdings.begin(message.message_id)
-        HERE.task = Running(message, Execution.begin(adapter, identity, self._worker.holdings.boot), self.max_retries)
+        holdings = self._worker.holdings
+        if not holdings.reserve(message.message_id):
+            _drop(message, "its attempt runs here already")
+        try:
+            if (why := _why_not(adapter, identity, holdings.boot)) is not None:
+                _drop(message, why)
+            HERE.task = Running(message, Execution.begin(adapter, identity, holdings.boot), self.max_retries)
+        except BaseException:
+            holdings.drop(message.message_id)
+            raise
+        holdings.begin(message.message_id)
 
     def after_process_message(
         self,
@@ -192,7 +213,7 @@ class Dyrygent(Middleware):
             return
         HERE.task = None
         if exception is None:
-            here.execution.end(_said(here, result))
+            here.execution.end(_said(broker, here, result))
         elif not here.is_handed_on:  # no Retries middleware, or it could not enqueue it
             here.execution.end(_failed(here.execution, exception))
 
@@ -229,12 +250,7 @@ class Dyrygent(Middleware):
         if broker.middleware[0] is self:
             return
         others = [it for it in broker.middleware if it is not self]
-        if any(isinstance(it, Dyrygent) for it in others):
-            message = (
-                f"this {type(broker).__name__} has the middleware Dyrygent twice; add it once, in the module that "
-                f"declares the actors, before any DramatiqAdapter is made"
-            )
-            raise MiddlewareTwiceError(message)
+        middleware_of(broker)
         broker.middleware = [self, *others]
 
     def _adapter_of(self, broker: Broker, identity: Identity) -> DramatiqAdapter | None:
@@ -250,18 +266,18 @@ class Dyrygent(Middleware):
         return adapter if adapter.keeps(identity) else None
 
 
-def installed(broker: Broker, made: Dyrygent) -> Dyrygent:
-    """Return the broker's middleware, which is `made` if it had none; raises `MiddlewareTwiceError`."""
-    with _INSTALLING:
-        here = next((it for it in broker.middleware if isinstance(it, Dyrygent)), None)
-        if here is None:
-            here = made
-            broker.add_middleware(made)
-        here.be_first(broker)
-        return here
+def middleware_of(broker: Broker) -> Dyrygent | None:
+    """Return the broker's middleware, if it has one; raises `MiddlewareTwiceError`."""
+    mine = [it for it in broker.middleware if isinstance(it, Dyrygent)]
+    if len(mine) > 1:
+        raise MiddlewareTwiceError(_TWICE.format(type(broker).__name__))
+    return mine[0] if mine else None
 
 
-_INSTALLING = threading.Lock()
+_TWICE: Final = (
+    "this {} has the middleware Dyrygent twice; add it once, in the module that declares the actors, before any "
+    "DramatiqAdapter is made, which would add it"
+)
 
 
 def _adapter(broker: Broker) -> DramatiqAdapter:
@@ -271,36 +287,43 @@ def _adapter(broker: Broker) -> DramatiqAdapter:
     return DramatiqAdapter(broker)
 
 
-def _why_not(adapter: DramatiqAdapter, identity: Identity) -> str | None:
+def _drop(message: MessageProxy, why: str) -> NoReturn:
+    message.options["store_results"] = False  # else Dramatiq stores None, as if it had succeeded
+    raise SkipMessage(why)
+
+
+def _why_not(adapter: DramatiqAdapter, identity: Identity, here: Boot) -> str | None:
     """Say why an attempt is not to run, and report that where it has to be known; None if it is to run.
 
     If the journal cannot be asked it runs: at most once too often.
     """
+    key, attempt = identity.workflow, identity.attempt
     try:
-        folded = adapter.conductor.refresh(identity.workflow)
+        folded = adapter.conductor.refresh(key)
+        if not is_in_flight(folded, attempt):
+            return "its attempt is over"
+        marks = adapter.journal.marks(key, [attempt]).get(attempt, Marks())
     except (JournalUnavailableError, UnsupportedVersionError):
         return None
     except UnknownWorkflowError as problem:
         return str(problem)
-    if not is_in_flight(folded, identity.attempt):
-        return "its attempt is over"
-    if not _is_to_stop(folded, identity):
+    if marks.started_ms is not None and (marks.worker, marks.boot) != (here.worker, here.boot):
+        return f"its attempt has begun in worker {marks.worker}"
+    if attempt not in folded.state.to_revoke:
         return None
-    adapter.outbox.report(identity.workflow, [revoked(identity.attempt)])
+    adapter.outbox.report(key, [revoked(attempt)])
     return "its node is to be stopped"
 
 
-def _is_to_stop(folded: Folded, identity: Identity) -> bool:
-    return identity.attempt in folded.state.to_revoke
-
-
-def _said(here: Running, result: Any) -> Report:
+def _said(broker: Broker, here: Running, result: Any) -> Report:
     match here.said:
         case None:
             return here.execution.returned(result)
-        case BaseException() as skip:
+        case SkipNode() as skip:
+            if here.result_ttl_ms is not None:
+                store_exception(broker, here.message, skip, here.result_ttl_ms)
             return here.execution.raised(skip)
-        case take:
+        case Take() as take:
             return here.execution.returned(take)
 
 

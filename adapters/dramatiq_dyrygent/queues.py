@@ -58,8 +58,11 @@ def _ready(broker: Any, name: str) -> int:
     """Ask RabbitMQ for one queue; one that is not there has no messages."""
     from pika.exceptions import ChannelClosedByBroker  # noqa: PLC0415  # an extra of Dramatiq's
 
-    with broker.connection.channel() as channel:  # its own: an answer of "not found" closes it
-        try:
+    try:
+        with broker.connection.channel() as channel:  # its own: an answer of "not found" closes it
             return int(channel.queue_declare(queue=name, passive=True).method.message_count)
-        except ChannelClosedByBroker:
-            return 0
+    except ChannelClosedByBroker:
+        return 0
+    except Exception:
+        del broker.connection  # this thread's, that may be dead: the next is a new one
+        raise

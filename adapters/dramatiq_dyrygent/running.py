@@ -2,8 +2,9 @@
 
 Actors are wrapped once they are declared. Outside of a workflow the wrapper does nothing. Inside of one:
 
-    raise SkipNode, return Take   kept here for the report; to Dramatiq the actor has returned None, or the value, and
-                                  nothing is stored as its result, for that could not tell the whole of it
+    raise SkipNode, return Take   kept here for the report; to Dramatiq the actor has returned None, or the value. The
+                                  result that is stored of a `SkipNode` is the exception, and of a `Take` none, since
+                                  that could not tell its branches
     any other exception           fails the node, unless somebody said how often the message is to be retried; where
                                   nobody did, Dramatiq's default would be 20 times in several weeks
     Retry, RateLimitExceeded and  are no failures of the actor but ask for another run, so that Dramatiq's default holds
@@ -22,10 +23,11 @@ from attrs import define
 from dramatiq import Actor, MessageProxy, RateLimitExceeded, Retry
 from dramatiq.middleware import Shutdown
 
+from dramatiq_dyrygent.results import ttl_ms_of
 from dyrygent_core import SkipNode, Take
 from dyrygent_runtime.execution import Execution
 
-__all__ = ["Running", "hush", "let_steer", "running"]
+__all__ = ["HERE", "Running", "hush", "let_steer"]
 
 _ASK_AGAIN: Final = (Retry, RateLimitExceeded, Shutdown)
 
@@ -39,6 +41,8 @@ class Running:
     max_retries: int | None
     """For an actor whose retries nobody has said; None leaves it to the broker."""
     said: SkipNode | Take | None = None
+    result_ttl_ms: int | None = None
+    """For how long Dramatiq would have kept the result of an actor that has said something; None for not at all."""
     has_entered: bool = False
     is_handed_on: bool = False
     """Whether the message was enqueued again, to be tried once more."""
@@ -49,11 +53,7 @@ class _Here(threading.local):  # gevent's monkey patch makes it local to the gre
 
 
 HERE: Final = _Here()
-
-
-def running() -> Running | None:
-    """Return what runs in this thread."""
-    return HERE.task
+"""What runs in this thread."""
 
 
 def let_steer(actor: Actor[Any, Any]) -> None:
@@ -76,18 +76,19 @@ def _steering(function: Callable[..., Any], actor: Actor[Any, Any]) -> Callable[
         try:
             value = function(*args, **kwargs)
         except SkipNode as skip:
-            return _keep(here, skip, None)
+            return _keep(here, actor, skip, None)
         except BaseException as problem:
             _limit_retries(here, actor, problem)
             raise
-        return _keep(here, value, value.value) if isinstance(value, Take) else value
+        return _keep(here, actor, value, value.value) if isinstance(value, Take) else value
 
     setattr(call, _MARK, True)
     return call
 
 
-def _keep(here: Running, said: SkipNode | Take, value: Any) -> Any:
+def _keep(here: Running, actor: Actor[Any, Any], said: SkipNode | Take, value: Any) -> Any:
     here.said = said
+    here.result_ttl_ms = ttl_ms_of(actor, here.message)
     here.message.options["store_results"] = False
     return value
 

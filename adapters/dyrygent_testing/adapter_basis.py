@@ -59,7 +59,8 @@ class AdapterEngine:
 
     The adapter's journal is the one that the workers report to. `slots`: how many tasks the worker runs at a time, at
     least two. `limit_s`: how long a rule waits for what must come. `survives_exit`: whether a worker goes on after a
-    task that left it by `sys.exit`; if not, it is started anew.
+    task that left it by `sys.exit`; if not, it is started anew. `drops_repeats`: whether a worker asks the journal, and
+    does not run an attempt that has ended, or runs already.
 
     Each method below is a *hook*. Those that say so skip the rules that need them, unless they are overridden; a
     subclass overrides what its engine lets it do.
@@ -67,6 +68,7 @@ class AdapterEngine:
 
     slots = 2
     limit_s = 30.0
+    drops_repeats = False
 
     def __init__(self, adapter: StartingAdapter) -> None:
         self.adapter = adapter

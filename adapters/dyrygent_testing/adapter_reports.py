@@ -226,12 +226,14 @@ class ReportRules(AdapterBasis):
         case.engine.repeat(attempt_id)
         case.until(lambda: list(case.engine.queued_ids()) == [attempt_id] * 2, "its message twice")
         case.engine.start_worker()
-        case.has_begun("first", 2)
+        times = 1 if case.engine.drops_repeats else 2
+        case.has_begun("first", times)
         case.open()
 
         assert case.ended(run) is WorkflowState.SUCCESS
         counted = run.result("first")
-        case.until(lambda: len(case.outcomes(run.key)[Attempt("first")]) == 2, "both reports")
+        case.until(lambda: len(case.outcomes(run.key)[Attempt("first")]) == times, "each report")
+        assert case.count("first") == times
         assert run.result("first") == counted
         assert (case.count("second"), run.result()) == (1, counted)
 
@@ -261,8 +263,12 @@ class ReportRules(AdapterBasis):
         case.until(lambda: conductor.refresh(prepared.key).state.is_finished, "the end, by the second attempt")
         case.dispatch(prepared)
 
-        late = case.until(lambda: case.outcomes(prepared.key)[attempt][1:], "the first attempt's late end")
-        assert isinstance(late[0], Succeeded)
+        if case.engine.drops_repeats:
+            case.is_serving()
+            assert case.count("late") == 1
+        else:
+            late = case.until(lambda: case.outcomes(prepared.key)[attempt][1:], "the first attempt's late end")
+            assert isinstance(late[0], Succeeded)
         state = conductor.refresh(prepared.key).state
         assert (state.status("0"), state.workflow_state) == (Status.FAILED, WorkflowState.FAILURE)
 

@@ -16,6 +16,7 @@ from dramatiq.middleware import SkipMessage
 from redis import Redis
 
 from dyrygent_core import SkipNode, Take
+from dyrygent_testing.adapter_tasks import TASKS
 
 __all__ = ["STARTS", "declare"]
 
@@ -24,9 +25,11 @@ STARTS: Final = "tests:starts"
 
 
 def declare(broker: Broker, queue: str = "default") -> None:
-    """Declare them all in one queue."""
+    """Declare them all in one queue, and those of the adapter suite behind a prefix."""
     for function, options in _ACTORS.items():
         dramatiq.actor(broker=broker, queue_name=queue, **options)(function)
+    for name, task in TASKS.items():
+        dramatiq.actor(broker=broker, queue_name=queue, actor_name=f"suite.{name}")(task)
 
 
 def add(x: int, y: int) -> int:

@@ -67,6 +67,13 @@ class Workers:
         wait_until(lambda: self.said().count("is ready for action") > before, "a worker's start", self.said)
         return process
 
+    def stop(self) -> None:
+        """Let all of them end in order."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+            process.wait(_LIMIT_S)
+        self.kill()
+
     def kill(self) -> None:
         """Kill all of them, so that they can do nothing any more."""
         for process in self.processes:
