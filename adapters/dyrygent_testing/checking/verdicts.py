@@ -17,6 +17,7 @@ from dyrygent_core import (
     Mode,
     Outcome,
     Role,
+    SkipRequested,
     Status,
     TimedOut,
     WorkflowState,
@@ -59,9 +60,11 @@ def _finalizer(trace: Trace, node: str, role: Role) -> Iterator[str]:
     One that FAILED may never have run: what it needs could not be found, or all its attempts were lost.
     """
     status, count = trace.statuses[node], trace.count(node)
-    if role is Role.FINALLY and not count and status is not Status.FAILED:
+    was_skipped = any(isinstance(it, SkipRequested) and it.node == node for it in trace.observations)
+    if role is Role.FINALLY and not count and status is not Status.FAILED and not was_skipped:
         yield f"finalizers run once: {quoted(node)} never ran, and is {status.name}"
-    if count > 1 and not trace.struck and trace.state.attempt(node).number == 1:
+    is_single = trace.state.round == 1 and trace.state.attempt(node).number == 1
+    if count > 1 and is_single and not trace.struck:
         yield f"finalizers run once: {quoted(node)} ran {count} times"
 
 
