@@ -74,10 +74,17 @@ def unkept(invariant: Invariant, trace: Trace) -> str | None:
     try:
         answer = invariant(trace)
     except Exception as problem:  # noqa: BLE001  # the user's function
-        *_, frame = traceback.extract_tb(problem.__traceback__)
-        told = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
-        return f"{name}: {told}, at {frame.line}" if frame.line else f"{name}: {told}"
+        return f"{name}: {_said(problem)}"
     return f"{name}: it returned False" if answer is False else None
+
+
+def _said(problem: Exception) -> str:
+    """Give what an assertion says, or is; of any other error also where it was. Lines that pytest adds are left out."""
+    *_, frame = traceback.extract_tb(problem.__traceback__)
+    first, *_ = [*str(problem).splitlines(), ""]
+    if isinstance(problem, AssertionError):
+        return first if first and not first.startswith("assert ") else (frame.line or "it does not hold")
+    return f"{type(problem).__name__}{': ' if first else ''}{first}, at {frame.line or frame.name}"
 
 
 def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> Sequence[str]:
