@@ -58,7 +58,7 @@ class Fate:
 
     def plan(self, place: str, kind: FaultKind, ms: int) -> None:
         """Let something go wrong when a place is passed next."""
-        hit = self.hits[place] + 1
+        hit = self.hits.get(place, 0) + 1
         self._planned[place, hit] = Fault(place, hit, kind, ms)
 
     def strikes_no_more(self) -> None:
