@@ -12,6 +12,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 FILE: Final = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEXT: Final = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTEST: Final = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TUTORIAL: Final = (ROOT / "docs" / "tutorial" / "find-a-bug.md").read_text(encoding="utf-8")
 
 
@@ -23,34 +24,36 @@ def run(folder: Path, files: Mapping[str, str], *command: str) -> str:
     return done.stdout
 
 
-def report(folder: Path, files: Mapping[str, str], test: str) -> str:
-    """Run a test, and give what pytest prints of its error, without the margin."""
-    printed = run(folder, files, "-m", "pytest", "-q", "-p", "no:cacheprovider", test)
-    margin = [line.removeprefix("E").removeprefix("   ").rstrip() for line in printed.splitlines() if line[:1] == "E"]
-    return "".join(f"{line}\n" for line in margin)
+def reports(printed: str) -> list[str]:
+    """Give what pytest prints of each error, without its margin."""
+    lines = [line.removeprefix("E").removeprefix("   ").rstrip() for line in printed.splitlines() if line[:1] == "E"]
+    _, *found = "".join(f"{line}\n" for line in lines).split("    AssertionError: ")
+    return [f"    AssertionError: {text}" for text in found]
 
 
 def test_the_readme_s_workflow_is_tested_in_less_than_twenty_lines(tmp_path: Path) -> None:
     """The file as it stands there passes."""
     files = dict(FILE.findall((ROOT / "README.md").read_text(encoding="utf-8")))
 
+    printed = run(tmp_path, files, *PYTEST, "test_onboarding.py")
+
     assert len(files["test_onboarding.py"].splitlines()) < 20
-    assert report(tmp_path, files, "test_onboarding.py") == ""
-    assert "1 passed" in run(tmp_path, {}, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_onboarding.py")
+    assert "1 passed" in printed
 
 
 def test_the_tutorial_prints_what_it_says(tmp_path: Path) -> None:
     """Each bug is found by the test as it stands there, and reported as it says; repaired, the test passes."""
     files = dict(FILE.findall(TUTORIAL))
-    looked, first, second, third = TEXT.findall(TUTORIAL)
+    looked, *told = TEXT.findall(TUTORIAL)
     test = files["test_shop.py"]
+    repaired = {
+        "test_1.py": test,
+        "test_2.py": test.replace("shop import", "shop_with_an_edge import"),
+        "test_3.py": test.replace("shop import", "shop_that_charges_once import"),
+        "test_4.py": files["test_promises.py"],
+    }
 
     assert run(tmp_path, files, "look.py") == looked
-    assert report(tmp_path, {}, "test_shop.py") == first
-    assert (
-        report(tmp_path, {"test_2.py": test.replace("shop import", "shop_with_an_edge import")}, "test_2.py") == second
-    )
-    assert (
-        report(tmp_path, {"test_3.py": test.replace("shop import", "shop_that_charges_once import")}, "test_3.py") == ""
-    )
-    assert report(tmp_path, {}, "test_promises.py") == third
+    printed = run(tmp_path, repaired, *PYTEST, *repaired)
+    assert reports(printed) == told
+    assert "3 failed, 1 passed" in printed
