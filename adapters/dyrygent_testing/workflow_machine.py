@@ -66,16 +66,8 @@ _BEFORE_THE_END: Final = 2
 class WorkflowMachine(RuleBasedStateMachine):
     """Your workflow, to which anything may happen that happens in production, in any order.
 
-    Subclass it, set `workflow` or override `make_workflow`, and add `@invariant()`s and `@rule()`s of your own:
-
-        class OrderMachine(WorkflowMachine):
-            workflow = order()
-
-            @invariant()
-            def nothing_is_shipped_unpaid(self):
-                assert not self.ran("ship") or self.statuses["charge"] is Status.SUCCEEDED
-
-        TestOrder = OrderMachine.TestCase
+    Subclass it, set `workflow` or override `make_workflow`, and add invariants and rules of your own. With pytest:
+    `TestOrder = OrderMachine.TestCase`.
 
     An attempt runs until a rule ends it, and time passes only by `advance_time`. When the steps are over, nothing goes
     wrong any more, every attempt succeeds, what is paused is resumed: then the workflow has to end, with every promise

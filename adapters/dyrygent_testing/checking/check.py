@@ -56,7 +56,7 @@ def check_workflow(
     strike, up to three in a run; `()` leaves only order and outcomes. `settings`: those of Hypothesis, in the place of
     `examples`; by default it keeps no database and has no deadline. The same `seed` tries the same runs, anywhere.
 
-    Cost: two simulations for each example, and judging one of them: together some 25 ms of one core for 20 nodes. A
+    Cost: two simulations for each example, and judging one of them: together some 30 ms of one core for 20 nodes. A
     failure costs up to some hundred more, to find a smaller one.
     Raises `UsageError` as `simulate` does, and for functions that do not come to the same when they are run again.
     """
