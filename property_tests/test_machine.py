@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from dyrygent_testing import WorkflowMachine
+from dyrygent_testing import CoreMachine
 
-TestWorkflow = WorkflowMachine.TestCase
-TestWorkflow.settings = settings(max_examples=max(20, settings().max_examples // 2), stateful_step_count=30)
+TestCore = CoreMachine.TestCase
+TestCore.settings = settings(max_examples=max(20, settings().max_examples // 2), stateful_step_count=30)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from dyrygent_testing.agreement import check_agreement
     from dyrygent_testing.canvas_tasks import canvas_app
     from dyrygent_testing.checking import check_workflow
+    from dyrygent_testing.core_machine import CoreMachine
     from dyrygent_testing.drawn_canvases import Canvas, CanvasPart, canvases
     from dyrygent_testing.history_files import Detail, save_history
     from dyrygent_testing.history_strategies import failures, histories, observations, outcomes_for, outcomes_of
     from dyrygent_testing.interleaving import interleavings
     from dyrygent_testing.journal_machine import JournalMachine
     from dyrygent_testing.journal_suite import JournalSuite
-    from dyrygent_testing.machine import WorkflowMachine
     from dyrygent_testing.model import Model
     from dyrygent_testing.model_ends import Outcomes, final_statuses
     from dyrygent_testing.model_rules import fate
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from dyrygent_testing.simulation.strategies import faults, timed_requests
     from dyrygent_testing.strategies import graphs, joins, node_ids, payloads, policies
+    from dyrygent_testing.workflow_machine import WorkflowMachine
     from dyrygent_testing.workflow_strategies import workflows
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "AdapterSuite",
     "Canvas",
     "CanvasPart",
+    "CoreMachine",
     "Detail",
     "DivergenceError",
     "Fault",
@@ -98,6 +100,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "CoreMachine": "core_machine",
     "AdapterEngine": "adapter_suite",
     "AdapterMachine": "adapter_machine",
     "AdapterSuite": "adapter_suite",
@@ -119,7 +122,7 @@ _HOMES: Final = {
     "Trace": "simulation",
     "Violation": "simulation",
     "Workers": "simulation",
-    "WorkflowMachine": "machine",
+    "WorkflowMachine": "workflow_machine",
     "canvas_app": "canvas_tasks",
     "canvases": "drawn_canvases",
     "check_agreement": "agreement",

@@ -93,7 +93,7 @@ def test_a_lock_that_nobody_gives_back_is_found() -> None:
     """An invariant of the user's is named, with the line that it broke on, and one failure or cancel is enough."""
     told = told_by(locked(is_finalizer=False), invariants=[gives_the_lock_back], examples=FEW)
 
-    assert told[1].startswith("  gives_the_lock_back: AssertionError: it is locked for ever")
+    assert told[1].startswith("  gives_the_lock_back: it is locked for ever")
     assert told[-1] in (
         "  simulate(workflow, outcomes={'work': [Failed(Attempt('work'))]}, workers=1)",
         "  simulate(workflow, workers=1, requests=[(0, CancelRequested())])",
@@ -102,7 +102,7 @@ def test_a_lock_that_nobody_gives_back_is_found() -> None:
 
 def test_a_finalizer_gives_it_back() -> None:
     """Whatever fails, is lost, dies or is cancelled."""
-    check_workflow(locked(is_finalizer=True), invariants=[gives_the_lock_back])
+    check_workflow(locked(is_finalizer=True), invariants=[gives_the_lock_back], examples=FEW)
 
 
 def test_a_task_that_must_not_be_repeated_is_found() -> None:
@@ -118,7 +118,7 @@ def test_a_task_that_must_not_be_repeated_is_found() -> None:
     told = told_by(workflow, functions=bank)
 
     assert told[1].endswith("'charge' returned 'charged 2 times', and 'charged 1 times' in a calm run")
-    assert told[-1].count("Fault(") == 1
+    assert told[-1] == "  simulate(workflow, functions=functions, workers=1, faults=[Fault('worker.ran', 1, 'crash')])"
     check_workflow(workflow, functions=bank, faults=())
 
 

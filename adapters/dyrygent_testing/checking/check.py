@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
+from attrs import evolve
 from hypothesis import HealthCheck, Phase, Verbosity, given
 from hypothesis import seed as seeded
 from hypothesis import settings as hypothesis_settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from dyrygent_core import Outcome, UsageError, Workflow
+from dyrygent_core.checks import named
 from dyrygent_core.errors import quoted
 from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
 from dyrygent_testing.checking.verdicts import Invariant, differences, unkept, wrong_with
@@ -23,6 +25,7 @@ __all__ = ["check_workflow"]
 
 _EXAMPLES: Final = 100
 _MOST_TOLD: Final = 3
+_MOST_TRIED: Final = 20
 
 
 def check_workflow(
@@ -53,13 +56,16 @@ def check_workflow(
     strike, up to three in a run; `()` leaves only order and outcomes. `settings`: those of Hypothesis, in the place of
     `examples`; by default it keeps no database and has no deadline. The same `seed` tries the same runs, anywhere.
 
-    Cost: two simulations for each example, 10 ms of one core each for 20 nodes. A failure costs up to some hundred
-    more, to find a smaller one.
+    Cost: two simulations for each example, and judging one of them: together some 30 ms of one core for 20 nodes. A
+    failure costs up to some hundred more, to find a smaller one.
     Raises `UsageError` as `simulate` does, and for functions that do not come to the same when they are run again.
     """
-    checked = _Checked(
-        workflow, invariants, functions={} if functions is None else functions, durations=durations, workers=workers
-    )
+    __tracebackhide__ = True  # pytest shows the line that calls this, and the report
+    if callable(invariants):
+        message = f"invariants are a sequence of functions; write invariants=[{getattr(invariants, '__name__', '…')}]"
+        raise UsageError(message)
+    functions = {} if functions is None else functions  # so that what is made up is the same in every run
+    checked = _Checked(workflow, invariants, functions=functions, durations=durations, workers=workers)
     calm = checked.calm({})
     checked.check_steady(calm)
     graph = calm.histories[0].definition.graph
@@ -67,7 +73,7 @@ def check_workflow(
         graph,
         mishaps(graph) if outcomes is None else outcomes,
         calm.hits,
-        kinds=[FaultKind(kind) for kind in faults],
+        kinds=[named(FaultKind, "a kind of faults", kind) for kind in faults],
         is_crowded=workers is None,
         length_ms=calm.ended_ms,
     )
@@ -82,7 +88,8 @@ def check_workflow(
     try:
         attempt()
     except _BrokenError as broken:
-        raise AssertionError(str(broken)) from None
+        message = checked.report(checked.with_fewer_faults(broken))
+        raise AssertionError(message) from None
     except Flaky as problem:
         raise UsageError(_UNSTEADY) from problem
 
@@ -110,7 +117,13 @@ def _verbosity(told: hypothesis_settings) -> Verbosity:
 
 
 class _BrokenError(Exception):
-    """A run that breaks a promise; its text is the whole report."""
+    """A run that breaks a promise, and how it does."""
+
+    def __init__(self, schedule: Schedule, trace: Trace, broken: Sequence[str]) -> None:
+        super().__init__(schedule, trace, broken)
+        self.schedule = schedule
+        self.trace = trace
+        self.broken = broken
 
 
 class _Checked:
@@ -140,7 +153,22 @@ class _Checked:
         trace = simulate(self._workflow, **{**self._told, **schedule.arguments()})
         broken = list(self._broken(trace, schedule))
         if broken:
-            raise _BrokenError(self._report(broken, trace, schedule))
+            raise _BrokenError(schedule, trace, broken)
+
+    def with_fewer_faults(self, found: _BrokenError) -> _BrokenError:
+        """Find one fault that breaks the same promise alone, where Hypothesis has left several.
+
+        Without the first, the second strikes at another pass of its place, so Hypothesis leaves out neither.
+        """
+        faults = found.schedule.faults if len(found.schedule.faults) > 1 else ()
+        for fault in faults:
+            for hit in range(1, min(fault.hit, _MOST_TRIED) + 1):
+                try:
+                    self.try_(evolve(found.schedule, faults=(evolve(fault, hit=hit),)))
+                except _BrokenError as smaller:
+                    if _promise(smaller) == _promise(found):
+                        return smaller
+        return found
 
     def _broken(self, trace: Trace, schedule: Schedule) -> Iterator[str]:
         yield from wrong_with(trace)
@@ -148,7 +176,9 @@ class _Checked:
         for told in differences(trace, self.calm(schedule.outcomes), schedule.outcomes):
             yield f"order and faults must not matter: {told}"
 
-    def _report(self, broken: Sequence[str], trace: Trace, schedule: Schedule) -> str:
+    def report(self, found: _BrokenError) -> str:
+        """Tell what is broken, by which run, and how to have that again."""
+        broken, trace, schedule = found.broken, found.trace, found.schedule
         name = f"workflow {quoted(self._workflow.name)}" if self._workflow.name else "the workflow"
         more = [f"and {len(broken) - _MOST_TOLD} more"] if len(broken) > _MOST_TOLD else []
         shown = "\n".join(f"  {line}" for line in [*broken[:_MOST_TOLD], *more])
@@ -156,3 +186,8 @@ class _Checked:
         own = [f"{it}={code_of(value)}" for it, value in schedule.arguments().items()]
         again = f"simulate({', '.join(['workflow', *names, *own])})"
         return f"{name} breaks a promise\n{shown}\n\n{trace}\n\nThe same run again:\n  {again}"
+
+
+def _promise(found: _BrokenError) -> str:
+    """Give the name of the promise, which is before the colon."""
+    return found.broken[0].partition(":")[0]

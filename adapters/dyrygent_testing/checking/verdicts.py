@@ -17,6 +17,7 @@ from dyrygent_core import (
     Mode,
     Outcome,
     Role,
+    SkipRequested,
     Status,
     TimedOut,
     WorkflowState,
@@ -59,9 +60,11 @@ def _finalizer(trace: Trace, node: str, role: Role) -> Iterator[str]:
     One that FAILED may never have run: what it needs could not be found, or all its attempts were lost.
     """
     status, count = trace.statuses[node], trace.count(node)
-    if role is Role.FINALLY and not count and status is not Status.FAILED:
+    was_skipped = any(isinstance(it, SkipRequested) and it.node == node for it in trace.observations)
+    if role is Role.FINALLY and not count and status is not Status.FAILED and not was_skipped:
         yield f"finalizers run once: {quoted(node)} never ran, and is {status.name}"
-    if count > 1 and not trace.struck and trace.state.attempt(node).number == 1:
+    is_single = trace.state.round == 1 and trace.state.attempt(node).number == 1
+    if count > 1 and is_single and not trace.struck:
         yield f"finalizers run once: {quoted(node)} ran {count} times"
 
 
@@ -71,10 +74,17 @@ def unkept(invariant: Invariant, trace: Trace) -> str | None:
     try:
         answer = invariant(trace)
     except Exception as problem:  # noqa: BLE001  # the user's function
-        *_, frame = traceback.extract_tb(problem.__traceback__)
-        told = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
-        return f"{name}: {told}, at {frame.line}" if frame.line else f"{name}: {told}"
+        return f"{name}: {_said(problem)}"
     return f"{name}: it returned False" if answer is False else None
+
+
+def _said(problem: Exception) -> str:
+    """Give what an assertion says, or is; of any other error also where it was. Lines that pytest adds are left out."""
+    *_, frame = traceback.extract_tb(problem.__traceback__)
+    first, *_ = [*str(problem).splitlines(), ""]
+    if isinstance(problem, AssertionError):
+        return first if first and not first.startswith("assert ") else (frame.line or "it does not hold")
+    return f"{type(problem).__name__}{': ' if first else ''}{first}, at {frame.line or frame.name}"
 
 
 def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> Sequence[str]:

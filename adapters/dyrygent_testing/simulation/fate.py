@@ -56,6 +56,11 @@ class Fate:
             self._held[place] = fault
         return fault is None
 
+    def plan(self, place: str, kind: FaultKind, ms: int) -> None:
+        """Let something go wrong when a place is passed next."""
+        hit = self.hits.get(place, 0) + 1
+        self._planned[place, hit] = Fault(place, hit, kind, ms)
+
     def strikes_no_more(self) -> None:
         """Let everything go well from now on, and count no more: what is passed now is no part of the simulation."""
         self._is_over = True

@@ -203,10 +203,14 @@ class Process:
         settings = self.world.settings
         self.later(min(settings.poll_ms, settings.lease_ms // 3), self._renew)
 
+    def sweep(self) -> None:
+        """Look after all workflows that are due, as it does by itself now and then."""
+        self._sweeper.round()
+
     def _sweep(self) -> None:
         """Do what a round of the sweeper's thread does; one that would find nothing only passes the call it makes."""
         is_idle = self.world.agenda.is_free and not self._sweeper.is_purge_due
         if not (is_idle and self.world.gate.is_passed("journal.due")):
-            self.act(ActKind.SWEEP, self._sweeper.round)
+            self.act(ActKind.SWEEP, self.sweep)
         self.world.engine.deliver()  # there may have been nobody to take what came before
         self.later(self.world.settings.poll_ms, self._sweep)

@@ -145,19 +145,25 @@ class Scene:
     # What is left of it
 
     def _trace(self) -> Trace:
+        """Ask every process what it believes, and tell all; nothing goes on after that."""
         self._fate.strikes_no_more()
-        recorder, has_settled, ended_ms = self.recorder, self._has_settled(), self._loop.now_ms
-        histories = tuple(self._history(name) for name in self._names if not recorder.is_first(name))
+        histories = self._histories()
         for process in self._workers():
             if process.is_alive:
                 process.act(ActKind.REQUEST, partial(self._look, process, histories))
+        trace = self.told()
         for process in self._processes.values():
             process.marks.forget()
+        return trace
+
+    def told(self) -> Trace:
+        """Tell all that has happened so far, and change nothing."""
+        recorder, has_settled, ended_ms = self.recorder, self._has_settled(), self._loop.now_ms
         return Trace(
             seed=self._seed,
             faults=self._faults,
             settings=self._settings,
-            histories=histories,
+            histories=self._histories(),
             acts=tuple(recorder.acts),
             sent=tuple(recorder.sent),
             executed=tuple(recorder.executed),
@@ -172,6 +178,9 @@ class Scene:
             ended_ms=ended_ms,
             heard_ms=self._client.heard_ms,
         )
+
+    def _histories(self) -> tuple[History, ...]:
+        return tuple(self._history(name) for name in self._names if not self.recorder.is_first(name))
 
     def _look(self, process: Process, histories: Sequence[History]) -> None:
         """Have a process say once more what it believes."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
@@ -15,6 +13,7 @@ from dyrygent_runtime import Settings
 from dyrygent_testing.simulation.arguments import check_nodes, functions_of, ordering_of
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
+from dyrygent_testing.simulation.hearing import overheard
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
@@ -103,7 +102,7 @@ def simulate(
         settings=settings or Settings(),
         seed=seed,
     )
-    with _overheard(scene.recorder.problems):
+    with overheard(scene.recorder.problems):
         return scene.play()
 
 
@@ -113,33 +112,3 @@ def _length_ms(durations: Durations) -> Callable[[Attempt], int]:
     by_node: Mapping[str, int] = {} if isinstance(durations, int) else durations
     usual_ms = durations if isinstance(durations, int) else _USUAL_MS
     return lambda attempt: by_node.get(attempt.node, usual_ms)
-
-
-class _Listener(logging.Handler):
-    """Notes the errors that the product logs: it goes on after them, but nobody is to overlook them."""
-
-    def __init__(self, heard: list[str]) -> None:
-        super().__init__(logging.ERROR)
-        self._heard = heard
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info is not None:
-            kind, problem, _ = record.exc_info
-            self._heard.append(f"{record.getMessage()}: {'' if kind is None else kind.__name__}: {problem}")
-
-
-@contextmanager
-def _overheard(heard: list[str]) -> Generator[None]:
-    """Listen to the product's log, of which nothing goes anywhere else meanwhile: it tells of simulated faults."""
-    log = logging.getLogger("dyrygent")
-    listener = _Listener(heard)
-    level, propagate, handlers = log.level, log.propagate, log.handlers[:]
-    log.handlers[:] = [listener]
-    log.setLevel(logging.ERROR)
-    log.propagate = False
-    try:
-        yield
-    finally:
-        log.handlers[:] = handlers
-        log.setLevel(level)
-        log.propagate = propagate

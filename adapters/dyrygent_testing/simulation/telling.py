@@ -70,9 +70,9 @@ def ending(trace: Trace) -> Iterator[str]:
         whose = "" if len(trace.histories) == 1 else f"{history.key.id}: "
         state = history.state
         rest = [f"{quoted(node)} {status.name}" for node, status in state.statuses.items() if _is_told(status)]
-        verb = "ends" if state.is_finished else "has not ended after"
-        when = f"{verb} after {seconds(trace.ended_ms)}" if state.is_finished else f"{verb} {seconds(trace.ended_ms)}"
-        yield f"{whose}{when} in {state.workflow_state.name}{': ' if rest else ''}{', '.join(rest)}"
+        verb = "ends after" if state.is_finished else "goes on after"
+        when = f"{verb} {seconds(trace.ended_ms)} in {state.workflow_state.name}"
+        yield f"{whose}{when}{': ' if rest else ''}{', '.join(rest)}"
 
 
 def _is_told(status: Status) -> bool:
@@ -81,9 +81,11 @@ def _is_told(status: Status) -> bool:
 
 def _steps(trace: Trace) -> Iterator[_Line]:
     is_single = len(trace.histories) == 1
+    dead = {struck.life for struck in trace.crashed}
     for it in trace.executed:
         whose = "" if is_single else f"{it.workflow}: "
-        yield it.started_ms, 1, f"{whose}{_named(it.attempt)} on {it.life.process}: {_came_to(it)}"
+        how = _came_to(it, "died with it" if it.life in dead else "still runs")
+        yield it.started_ms, 1, f"{whose}{_named(it.attempt)} on {it.life.process}: {how}"
     for history in trace.histories:
         whose = "" if is_single else f"{history.key.id}: "
         for at_ms, fact in _asked_and_judged(trace, history):
@@ -92,9 +94,9 @@ def _steps(trace: Trace) -> Iterator[_Line]:
         yield struck.at_ms, 2, f"!! {_strike(struck)}"
 
 
-def _came_to(it: Executed) -> str:
+def _came_to(it: Executed, otherwise: str) -> str:
     if it.ended_ms is None or it.outcome is None:
-        return "did not come to its end"
+        return otherwise
     how = _how(it.outcome)
     return f"{how} after {duration(it.ended_ms - it.started_ms)}"
 

@@ -338,6 +338,9 @@ class Trace:
         return story_of(self, node)
 
     def _check(self, node: str) -> None:
+        if not self.histories:
+            message = f"no workflow has started after {seconds(self.ended_ms)}, so there is no node {quoted(node)}"
+            raise UsageError(message)
         known = self.histories[0].definition.graph.numbers
         if node not in known:
             raise UnknownNodeError(node, known=known)

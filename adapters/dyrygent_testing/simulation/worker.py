@@ -32,6 +32,7 @@ class _Holding:
     started_ms: int | None = None
     """When it was marked as started; the store's time."""
     execution: int | None = None
+    begun_ms: int = 0
 
 
 class Worker:
@@ -80,6 +81,21 @@ class Worker:
         reserved = frozenset(it.item.attempt_id for it in self._holdings if not it.is_active)
         return Lease(life.process, str(life.boot), active, reserved)
 
+    @property
+    def running(self) -> list[Named]:
+        """What it runs now, an execution each."""
+        return [name for it in self._holdings if it.execution is not None for name in it.message.name]
+
+    def end(self, name: Named) -> None:
+        """End an execution now, before its time is over; a deadly one takes the process with it."""
+        its = (it for it in self._holdings if it.execution is not None and it.message.name == (name,))
+        holding = next(its)
+        if self._world.tasks.is_deadly(holding.item.attempt):
+            self._process.act(ActKind.RUN, lambda: self._go_on(holding))
+        else:
+            length_ms = self._world.loop.now_ms - holding.begun_ms
+            self._process.act(ActKind.REPORT, lambda: self._end(holding, length_ms))
+
     def take(self, message: Message) -> None:
         """Hold one more, and run it as soon as there is a slot."""
         content = message.content
@@ -115,6 +131,7 @@ class Worker:
         world.gate.meet(process, "worker.started", holding.message.name)
         seen = world.recorder.position(item.workflow.id)
         holding.execution = world.recorder.execute(item, process.life, seen)
+        holding.begun_ms = world.loop.now_ms
         length_ms = world.duration_ms(item.attempt)
         process.later(length_ms // 2, lambda: process.act(ActKind.RUN, lambda: self._go_on(holding)))
         process.later(length_ms, lambda: process.act(ActKind.REPORT, lambda: self._end(holding, length_ms)))

@@ -34,17 +34,17 @@ from dyrygent_testing.history_strategies import outcomes_of, strays_for, success
 from dyrygent_testing.model import Model
 from dyrygent_testing.strategies import graphs
 
-__all__ = ["WorkflowMachine"]
+__all__ = ["CoreMachine"]
 
 
 _BEFORE_REQUESTS: Final = 8
 """Observations before anybody asks for the end, or there is little to end."""
 
 
-class WorkflowMachine(RuleBasedStateMachine):
+class CoreMachine(RuleBasedStateMachine):
     """One workflow, to which anything may happen at any time.
 
-    With pytest: `TestWorkflow = WorkflowMachine.TestCase`.
+    Graphs are drawn; override `start` to give it one. With pytest: `TestCore = CoreMachine.TestCase`.
     """
 
     def __init__(self) -> None:
