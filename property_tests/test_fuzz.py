@@ -57,7 +57,7 @@ def test_random_schedules_break_no_promise(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_number_is_one_schedule_in_every_process() -> None:
     """The same numbers give the same traces in processes that hash differently, and however many there are."""
-    told = [_digest(hash_seed, processes) for hash_seed, processes in (("0", "1"), ("1", "2"), ("random", "1"))]
+    told = [_digest(hash_seed, processes) for hash_seed, processes in (("0", "1"), ("random", "2"))]
 
     assert len(set(told)) == 1
 
@@ -70,7 +70,7 @@ def test_a_number_is_one_schedule_wherever_one_begins() -> None:
 
 def test_a_run_that_is_killed_goes_on(tmp_path: Path) -> None:
     """After `kill -9` the same command counts on, and comes to what a run comes to that nobody has killed."""
-    file, schedules = tmp_path / "counts.json", 250
+    file, schedules = tmp_path / "counts.json", 150
     arguments = ["--schedules", str(schedules), "--file", str(file), "--processes", "1"]
     with subprocess.Popen(_command(*arguments), stdout=subprocess.DEVNULL) as running:
         _wait_until(lambda: file.exists() and json.loads(file.read_text())["schedules"] > 0)
@@ -187,7 +187,7 @@ def _rates(life: Life) -> dict[str, float]:
 
 
 def _digest(hash_seed: str, processes: str) -> str:
-    told = _run("--schedules", "60", "--first", "1890", "--processes", processes, hash_seed=hash_seed)
+    told = _run("--schedules", "40", "--first", "1880", "--processes", processes, hash_seed=hash_seed)
     return re.findall("digest of all traces: ([0-9a-f]{32})", told)[0]
 
 

@@ -121,7 +121,7 @@ class Machine:
 
 
 _MACHINES: Final = settings(
-    max_examples=400,
+    max_examples=200,
     stateful_step_count=30,
     derandomize=True,
     database=None,
