@@ -163,6 +163,15 @@ def test_only_the_kinds_that_were_asked_for_strike() -> None:
     assert kinds == {FaultKind.DELAY, FaultKind.DUPLICATE}
 
 
+def test_what_time_decides_is_not_compared() -> None:
+    """A deadline that the calm run misses, and another keeps, is no bug of the order."""
+    workflow = Workflow(deadline=1_000)
+    workflow.add(call("run"), id="last", after=[workflow.add(call("run"), id="first")])
+    assert simulate(workflow).statuses["last"] is Status.CANCELLED
+
+    check_workflow(workflow)
+
+
 def test_runs_differ() -> None:
     """Within a few runs there are cancels, faults, failures, and several orders."""
     traces: list[Trace] = []

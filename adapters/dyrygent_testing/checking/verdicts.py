@@ -7,14 +7,16 @@ break, and what can be said by looking at the end alone.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from dyrygent_core import (
+    Attempt,
     DeadlinePassed,
     Graph,
     Lost,
     Mode,
+    Observation,
     Outcome,
     Role,
     SkipRequested,
@@ -119,14 +121,17 @@ def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Ou
     if not trace.state.is_finished or trace.state.is_cancelled or _is_ordered(graph, trace, calm):
         return False
     drawn = {(type(outcome), outcome.attempt) for its in outcomes.values() for outcome in its}
-    for it in trace.observations:
-        if isinstance(it, DeadlinePassed):
-            return False
-        if isinstance(it, Lost | TimedOut) and (type(it), it.attempt) not in drawn:
-            node = it.attempt.node
-            if trace.statuses[node] is not Status.SUCCEEDED or node in outcomes:
-                return False
-    return True
+    return not any(_is_late(it, fact, drawn, outcomes) for it in (trace, calm) for fact in it.observations)
+
+
+def _is_late(
+    trace: Trace, fact: Observation, drawn: Container[tuple[type[Outcome], Attempt]], outcomes: Container[str]
+) -> bool:
+    """Tell whether an observation is one that time made, and not what a task came to, and decides something."""
+    if isinstance(fact, Lost | TimedOut) and (type(fact), fact.attempt) not in drawn:
+        node = fact.attempt.node
+        return trace.statuses[node] is not Status.SUCCEEDED or node in outcomes
+    return isinstance(fact, DeadlinePassed)
 
 
 def _is_ordered(graph: Graph, trace: Trace, calm: Trace) -> bool:
