@@ -25,7 +25,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from dramatiq import Actor, Broker, Message, MessageProxy, Worker
+from dramatiq import Actor, Broker, ConsumerThread, Message, MessageProxy, Worker
 from dramatiq.middleware import Middleware, Shutdown, SkipMessage
 
 from dramatiq_dyrygent.brokers import warn_about
@@ -33,7 +33,7 @@ from dramatiq_dyrygent.journals import journal_of
 from dramatiq_dyrygent.publishing import OPTION
 from dramatiq_dyrygent.results import store_exception
 from dramatiq_dyrygent.running import HERE, Running, hush, let_steer
-from dramatiq_dyrygent.worker import WorkerSide
+from dramatiq_dyrygent.worker import WorkerSide, give_back
 from dyrygent_core import Failed, Lost, SkipNode, Skipped, Take, UsageError
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import Journal, Marks
@@ -153,6 +153,10 @@ class Dyrygent(Middleware):
                 _adapter(broker)
         except UsageError as problem:
             _LOG.warning("this worker cannot run workflows: %s", problem)
+
+    def before_consumer_thread_shutdown(self, broker: Broker, thread: ConsumerThread) -> None:
+        """Give back what a StubBroker would lose."""
+        give_back(broker, thread)
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Sweep no more, and hand to the journals what is not recorded yet."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dramatiq import MessageProxy, Worker
+from dramatiq import ConsumerThread, MessageProxy, Worker
 
+from dramatiq_dyrygent.brokers import Kind, kind_of
 from dramatiq_dyrygent.publishing import OPTION
 from dyrygent_core.ports import Lease
 from dyrygent_runtime import Sweeper
@@ -16,7 +17,7 @@ from dyrygent_runtime.holdings import Boot, Holdings
 if TYPE_CHECKING:
     from dramatiq_dyrygent.adapter import DramatiqAdapter
 
-__all__ = ["WorkerSide"]
+__all__ = ["WorkerSide", "give_back"]
 
 
 class WorkerSide:
@@ -68,6 +69,20 @@ class WorkerSide:
         running = self.holdings.lease()
         held = {it.message_id for worker in list(self._workers) for it in _held(worker) if OPTION in it.options}
         return Lease(running.worker, running.boot, running.active, frozenset(held) - running.active)
+
+
+def give_back(broker: Any, consumer: ConsumerThread) -> None:
+    """Give back to a StubBroker what a worker that ends has not begun: other brokers do so themselves, and it does not.
+
+    (dramatiq/brokers/stub.py, whose consumer has no `requeue`.) It is called when the worker's threads have ended.
+    """
+    if kind_of(broker) is not Kind.STUB:
+        return
+    queue = broker.queues[consumer.queue_name]
+    for item in [*consumer.work_queue.queue, *consumer.delay_queue.queue]:
+        if item.message.queue_name == consumer.queue_name and OPTION in item.message.options:
+            queue.put(item.message.encode())
+            queue.task_done()  # of the one that was taken
 
 
 def _held(worker: Worker) -> Iterator[MessageProxy]:

@@ -188,7 +188,7 @@ def test_a_worker_without_a_journal_runs_on(caplog: pytest.LogCaptureFixture) ->
     broker.add_middleware(Dyrygent(journal="file://nowhere"))
     done = list[int]()
     dramatiq.actor(lambda: done.append(1), broker=broker, actor_name="it")
-    with working(broker):
+    with caplog.at_level("WARNING"), working(broker):
         broker.actors["it"].send()
         wait_until(lambda: done, "the actor's run")
 
