@@ -96,7 +96,7 @@ def _put(holder: Any, path: Path, found: Any) -> None:
         if following is None:
             holder[key] = found
             return
-        inner = holder.get(key) if isinstance(holder, dict) else holder[key]
+        inner: Any = holder[key] if isinstance(key, int) else holder.get(key)
         if not isinstance(inner, list if isinstance(following, int) else dict):
             holder[key] = [] if isinstance(following, int) else {}
         holder = holder[key]
