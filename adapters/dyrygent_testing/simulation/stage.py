@@ -128,6 +128,11 @@ class Stage(Scene):
             process.act(ActKind.SWEEP, process.sweep)
         self.let_pass(0)
 
+    def leave(self) -> None:
+        """Let it stand as it is; what was not yet said never will be, not even when the interpreter ends."""
+        for process in self._workers():
+            process.marks.forget()
+
     def heal(self) -> Trace:
         """Let nothing go wrong any more, every task end well and what is paused go on, to the end of all of it."""
         self._fate.strikes_no_more()
