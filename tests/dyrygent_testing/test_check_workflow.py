@@ -152,14 +152,6 @@ def test_a_task_that_always_fails_is_found(functions: dict[str, Any], why: str) 
     assert told[-1] == "  simulate(workflow, functions=functions)"
 
 
-def test_a_deadline_that_is_too_short_is_found() -> None:
-    """An ERROR each time is no result."""
-    workflow = Workflow(deadline=500)
-    workflow.add(call("run"), id="run")
-
-    assert told_by(workflow)[1] == "  ends well if nothing goes wrong: the workflow ended in ERROR"
-
-
 def test_outcomes_may_be_drawn_by_the_user() -> None:
     """Then nothing else fails."""
     told = told_by(

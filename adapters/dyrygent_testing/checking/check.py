@@ -43,12 +43,12 @@ def check_workflow(
 ) -> None:
     """Simulate a workflow `examples` times, and raise `AssertionError` with the smallest story that breaks a promise.
 
-    The first run is one in which nothing goes wrong, and must end in SUCCESS: behind a task that always fails, nothing
-    would be tried. Each other run has its own outcomes, order, number of workers, faults, and perhaps a cancel. Of each
-    must hold: it ends; no node runs before what it waits for; nothing runs twice without a fault; a cancel ends in
-    CANCELLED, with only finalizers after it; finalizers run once; every one of `invariants` holds. And where neither a
-    cancel nor `fail_fast` lets the order decide, each node comes to the status, and with `functions` to the result,
-    that it has without faults and in the usual order.
+    In the first run nothing goes wrong, and no task may fail: behind one that always does, nothing would be tried. Each
+    other run has its own outcomes, order, number of workers, faults, and perhaps a cancel. Of each must hold: it ends;
+    no node runs before what it waits for; nothing runs twice without a fault; a cancel ends in CANCELLED, with only
+    finalizers after it; finalizers run once; every one of `invariants` holds. And where neither a cancel nor
+    `fail_fast` lets the order decide, each node comes to the status, and with `functions` to the result, that it has
+    without faults and in the usual order.
 
     `functions`: your tasks by target name, as `simulate` takes them. If they keep something, give a function that
     makes them, so that every run begins anew. `invariants`: functions that get the `Trace`, and raise, or return what
@@ -152,7 +152,7 @@ class _Checked:
             raise UsageError(_UNSTEADY)
 
     def check_well(self, calm: Trace) -> None:
-        """Raise `_BrokenError` if it does not end well although nothing goes wrong: what comes after is never tried."""
+        """Raise `_BrokenError` if a task fails although nothing goes wrong: what comes after is never tried."""
         broken = list(not_well(calm))
         if broken:
             raise _BrokenError(Schedule(), calm, broken)
