@@ -234,6 +234,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         """Heal, and let it come to its end: every promise is kept then, and every invariant holds."""
         if sys.exc_info()[0] is not None:
             note(f"\n{self.trace}")
+            self._stage.leave()
             return
         trace = self._stage.heal()
         broken = list(wrong_with(trace))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from dyrygent_core import Attempt, Failed, Status, UsageError, Workflow, call
+from dyrygent_core import Attempt, Failed, Status, Take, UsageError, Workflow, call
 from dyrygent_testing import FaultKind, Trace, check_workflow, simulate
 
 FEW: Final = 40
@@ -127,6 +127,29 @@ def test_an_invariant_may_return_false() -> None:
     told = told_by(order(), invariants=[lambda trace: trace.started_before("reserve", "mail")], examples=FEW)
 
     assert told[1] == "  <lambda>: it returned False"
+
+
+@pytest.mark.parametrize("answer", [0, "", []])
+def test_whatever_is_false_breaks_an_invariant(answer: object) -> None:
+    """A library's own False is none of Python's; None is what a function returns that only asserts."""
+    assert told_by(order(), invariants=[lambda _: answer], examples=5)[1] == f"  <lambda>: it returned {answer!r}"
+    check_workflow(order(), invariants=[lambda _: None], examples=5)
+
+
+@pytest.mark.parametrize(
+    ("functions", "why"),
+    [
+        ({"basket.read": lambda one, two: [one, two]}, "TypeError"),
+        ({"basket.read": lambda _: object()}, "EncodingError"),
+        ({"basket.read": lambda _: Take(1, branches=["nobody"])}, "attempt 1 failed, and no try was left"),
+    ],
+)
+def test_a_task_that_always_fails_is_found(functions: dict[str, Any], why: str) -> None:
+    """Behind it nothing would be tried, and order and faults would make no difference."""
+    told = told_by(order(), functions=functions, examples=5)
+
+    assert told[1].startswith(f"  ends well if nothing goes wrong: 'basket' is FAILED ({why}")
+    assert told[-1] == "  simulate(workflow, functions=functions)"
 
 
 def test_outcomes_may_be_drawn_by_the_user() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -312,3 +313,48 @@ def test_an_unknown_order_is_refused() -> None:
     """The message names those that there are."""
     with pytest.raises(UsageError, match="lifo"):
         simulate(order(), order="sorted")
+
+
+def test_what_is_made_up_has_what_others_read() -> None:
+    """Parts of results, of elements and of instances; of two that cannot both be, one is there."""
+    workflow = Workflow()
+    user = workflow.add(call("user"), id="user")
+    pages = workflow.add(call("pages", user.result["id"], user.result["tags"][-2]["name"]), id="pages")
+    page = workflow.add(call("page", workflow.item["url"]), id="page", each=pages.result["found"])
+    line = workflow.add(call("line", workflow.item["text"]), id="line", each=page)
+    workflow.add(call("first", pages.result["found"][1]["size"], line.result[0]["width"], user.result), id="first")
+    workflow.returns(line.result[1]["height"])
+
+    trace = simulate(workflow)
+
+    assert set(trace.statuses.values()) == {Status.SUCCEEDED}
+    assert trace.result("pages")["found"][0].keys() == {"by", "url", "size"}
+    assert trace.result("line")[0].keys() == {"by", "width", "height"}
+
+
+@pytest.mark.parametrize("first", ["id", 0])
+def test_what_contradicts_itself_is_not_made_up(first: str | int) -> None:
+    """No result is a list and a dict; the reader that goes without says why."""
+    workflow = Workflow()
+    user = workflow.add(call("user"), id="user")
+    for key in (first, "id" if first == 0 else 0):
+        workflow.add(call("read", user.result[key]), id=f"read {key}")
+
+    statuses = simulate(workflow).statuses
+
+    assert statuses["read id"] is Status.SUCCEEDED
+    assert statuses["read 0"] is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "hint"),
+    [
+        ({"ship": [Failed(Attempt("pack"))]}, "has one of 'pack'; write it under that node's id"),
+        ({"ship": Failed(Attempt("ship"))}, "must be a sequence of outcomes"),
+        ({"ship": ["failed"]}, r"such as Failed\(Attempt\('ship'\)\), not 'failed'"),
+    ],
+)
+def test_outcomes_that_would_be_passed_over_are_refused(outcomes: Any, hint: str) -> None:
+    """A test of what is never tried would pass."""
+    with pytest.raises(UsageError, match=hint):
+        simulate(order(), outcomes=outcomes)

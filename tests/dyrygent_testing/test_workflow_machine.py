@@ -6,10 +6,11 @@ from itertools import count
 from typing import Any, Final
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from dyrygent_core import RetryPolicy, Status, UsageError, Workflow, WorkflowState, call
+from dyrygent_core import Attempt, RetryPolicy, Status, Succeeded, UsageError, Workflow, WorkflowState, call
 from dyrygent_testing import WorkflowMachine
 
 FEW: Final = settings(
@@ -139,3 +140,31 @@ def test_a_machine_without_a_workflow_is_refused() -> None:
 
     with pytest.raises(UsageError, match=r"Empty has no workflow; write `workflow = …`"):
         Empty()
+
+
+class Chain(WorkflowMachine):
+    """Two nodes."""
+
+    def make_workflow(self) -> Workflow:
+        """Build one behind the other."""
+        workflow = Workflow()
+        first = workflow.add(call("a"), id="a")
+        workflow.add(call("b"), id="b", after=[first])
+        return workflow
+
+
+@settings(max_examples=1, database=None, deadline=None)
+@given(name=st.just("a"))  # who notes something has to be in a test of Hypothesis
+def test_a_run_that_was_left_is_over(name: str) -> None:
+    """What it has not said yet is given up: else it would go on, and fail, when the interpreter ends."""
+    machine = Chain()
+    machine.end(Succeeded(Attempt(name)))
+    processes = [*machine._stage.working.values()]
+    assert any(process.marks.waiting for process in processes)
+
+    try:
+        pytest.fail("an invariant did not hold")
+    except pytest.fail.Exception:
+        machine.teardown()
+
+    assert not any(process.marks.waiting for process in processes)

@@ -16,7 +16,7 @@ from dyrygent_core import Outcome, UsageError, Workflow
 from dyrygent_core.checks import named
 from dyrygent_core.errors import quoted
 from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
-from dyrygent_testing.checking.verdicts import Invariant, differences, unkept, wrong_with
+from dyrygent_testing.checking.verdicts import Invariant, differences, not_well, unkept, wrong_with
 from dyrygent_testing.simulation import FaultKind, Trace, Workers, simulate
 from dyrygent_testing.simulation.simulate import Durations
 from dyrygent_testing.simulation.tasks import Functions
@@ -43,18 +43,20 @@ def check_workflow(
 ) -> None:
     """Simulate a workflow `examples` times, and raise `AssertionError` with the smallest story that breaks a promise.
 
-    Each run has its own outcomes, order, number of workers, faults, and perhaps a cancel. Of each must hold: it ends;
+    In the first run nothing goes wrong, and no task may fail: behind one that always does, nothing would be tried. Each
+    other run has its own outcomes, order, number of workers, faults, and perhaps a cancel. Of each must hold: it ends;
     no node runs before what it waits for; nothing runs twice without a fault; a cancel ends in CANCELLED, with only
     finalizers after it; finalizers run once; every one of `invariants` holds. And where neither a cancel nor
     `fail_fast` lets the order decide, each node comes to the status, and with `functions` to the result, that it has
     without faults and in the usual order.
 
     `functions`: your tasks by target name, as `simulate` takes them. If they keep something, give a function that
-    makes them, so that every run begins anew. `invariants`: functions that get the `Trace`, and raise or return False.
-    `outcomes`: draws what executions come to, by default that up to two nodes fail, time out, are lost or skip
-    themselves; `st.just({})` lets everything succeed. `workers`: by default 1 to 3. `faults`: the kinds that may
-    strike, up to three in a run; `()` leaves only order and outcomes. `settings`: those of Hypothesis, in the place of
-    `examples`; by default it keeps no database and has no deadline. The same `seed` tries the same runs, anywhere.
+    makes them, so that every run begins anew. `invariants`: functions that get the `Trace`, and raise, or return what
+    is false and not None. `outcomes`: draws what executions come to, by default that up to two nodes fail, time out,
+    are lost or skip themselves; `st.just({})` lets everything succeed, and what is to fail every time is said here.
+    `workers`: by default 1 to 3. `faults`: the kinds that may strike, up to three in a run; `()` leaves only order and
+    outcomes. `settings`: those of Hypothesis, in the place of `examples`; by default it keeps no database and has no
+    deadline. The same `seed` tries the same runs, anywhere.
 
     Cost: two simulations for each example, and judging one of them: together some 30 ms of one core for 20 nodes. A
     failure costs up to some hundred more, to find a smaller one.
@@ -86,6 +88,7 @@ def check_workflow(
         checked.try_(schedule)
 
     try:
+        checked.check_well(calm)
         attempt()
     except _BrokenError as broken:
         message = checked.report(checked.with_fewer_faults(broken))
@@ -147,6 +150,12 @@ class _Checked:
         again = simulate(self._workflow, **self._told)
         if list(differences(again, calm, {})):
             raise UsageError(_UNSTEADY)
+
+    def check_well(self, calm: Trace) -> None:
+        """Raise `_BrokenError` if a task fails although nothing goes wrong: what comes after is never tried."""
+        broken = list(not_well(calm))
+        if broken:
+            raise _BrokenError(Schedule(), calm, broken)
 
     def try_(self, schedule: Schedule) -> None:
         """Run it once, and raise `_BrokenError` with the report if anything is wrong."""

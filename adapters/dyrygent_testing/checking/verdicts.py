@@ -23,14 +23,15 @@ from dyrygent_core import (
     Status,
     TimedOut,
     WorkflowState,
+    explain,
 )
 from dyrygent_core.errors import quoted
 from dyrygent_testing.simulation import Trace, violations_in
 
-__all__ = ["Invariant", "differences", "unkept", "wrong_with"]
+__all__ = ["Invariant", "differences", "not_well", "unkept", "wrong_with"]
 
 Invariant: TypeAlias = Callable[[Trace], Any]
-"""What a user wants to hold of every run: raises, or returns False, if it does not."""
+"""What a user wants to hold of every run: raises if it does not, or returns what is false and not None."""
 
 _SAID: Final[Mapping[str, str]] = {
     "L1": "always ends",
@@ -77,7 +78,7 @@ def unkept(invariant: Invariant, trace: Trace) -> str | None:
         answer = invariant(trace)
     except Exception as problem:  # noqa: BLE001  # the user's function
         return f"{name}: {_said(problem)}"
-    return f"{name}: it returned False" if answer is False else None
+    return f"{name}: it returned {answer!r}" if answer is not None and not answer else None
 
 
 def _said(problem: Exception) -> str:
@@ -96,6 +97,13 @@ def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outco
     return [told for node in trace.statuses if (told := _difference(trace, calm, node))]
 
 
+def not_well(calm: Trace) -> Iterator[str]:
+    """Say which nodes fail, and may not, although nothing goes wrong."""
+    for node in calm.histories[0].definition.graph.nodes:
+        if calm.statuses[node.id] is Status.FAILED and not node.allow_failure:
+            yield f"ends well if nothing goes wrong: {quoted(node.id)} is {_reached(calm, node.id)}"
+
+
 def _difference(trace: Trace, calm: Trace, node: str) -> str | None:
     here, there = trace.statuses[node], calm.statuses[node]
     if here is not there:
@@ -106,9 +114,12 @@ def _difference(trace: Trace, calm: Trace, node: str) -> str | None:
 
 
 def _reached(trace: Trace, node: str) -> str:
-    failure = trace.failure(node)
     status = trace.statuses[node]
-    return f"{status.name} ({failure})" if failure and status is Status.FAILED else status.name
+    if status is not Status.FAILED:
+        return status.name
+    failure = trace.failure(node)
+    why = str(failure) if failure else explain(trace.state.graph, trace.state, node).partition(": ")[2]
+    return f"{status.name} ({why})" if why else status.name
 
 
 def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
-from dyrygent_core import Call, Graph, UnknownNodeError, UsageError
-from dyrygent_core.checks import named
+from dyrygent_core import Call, Graph, Outcome, UnknownNodeError, UsageError
+from dyrygent_core.checks import items_of, named, shown
 from dyrygent_core.errors import quoted
 from dyrygent_testing.simulation.engine import Order, Ordering
 from dyrygent_testing.simulation.tasks import Functions
 
-__all__ = ["check_nodes", "functions_of", "ordering_of"]
+__all__ = ["check_nodes", "check_outcomes", "functions_of", "ordering_of"]
+
+
+_MOST: Final = 1_000_000
 
 
 def ordering_of(order: Order | str | Sequence[str], graph: Graph) -> Ordering:
@@ -31,6 +35,19 @@ def check_nodes(nodes: Iterable[str], graph: Graph) -> None:
     for node in nodes:
         if node not in graph.numbers:
             raise UnknownNodeError(node, known=graph.numbers)
+
+
+def check_outcomes(outcomes: Mapping[str, Sequence[Outcome]], graph: Graph) -> None:
+    """Raise `UsageError` for an outcome of another node's attempt, and for what is no sequence of outcomes."""
+    check_nodes(outcomes, graph)
+    for node, its in outcomes.items():
+        for it in items_of(f"outcomes[{node!r}]", its, "outcomes", _MOST):
+            if not isinstance(it, Outcome):
+                message = f"outcomes[{node!r}] are outcomes, such as Failed(Attempt({node!r})), not {shown(it)}"
+                raise UsageError(message)
+            if it.attempt.node != node:
+                message = f"outcomes[{node!r}] has one of {quoted(it.attempt.node)}; write it under that node's id"
+                raise UsageError(message)
 
 
 def functions_of(

@@ -10,10 +10,11 @@ from attrs.validators import ge, instance_of
 
 from dyrygent_core import Attempt, Observation, Workflow
 from dyrygent_runtime import Settings
-from dyrygent_testing.simulation.arguments import check_nodes, functions_of, ordering_of
+from dyrygent_testing.simulation.arguments import check_nodes, check_outcomes, functions_of, ordering_of
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.hearing import overheard
+from dyrygent_testing.simulation.made_up import what_is_read
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
@@ -84,14 +85,14 @@ def simulate(
     definition, calls = built
     ordering = ordering_of(order, definition.graph)
     if outcomes is not None and not callable(outcomes):
-        check_nodes(outcomes, definition.graph)
+        check_outcomes(outcomes, definition.graph)
     if not isinstance(durations, int) and not callable(durations):
         check_nodes(durations, definition.graph)
     workers = Workers(workers, prefetch=int(isinstance(ordering, Order))) if isinstance(workers, int) else workers
     scene = Scene(
         workflow,
         built,
-        tasks=Tasks(outcomes, functions_of(functions, calls, outcomes)),
+        tasks=Tasks(outcomes, functions_of(functions, calls, outcomes), what_is_read(*built)),
         order=ordering,
         length_ms=_length_ms(durations),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,

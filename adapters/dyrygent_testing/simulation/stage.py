@@ -18,6 +18,7 @@ from dyrygent_testing.simulation.arguments import functions_of
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import FaultKind, Faults
 from dyrygent_testing.simulation.hearing import overheard
+from dyrygent_testing.simulation.made_up import what_is_read
 from dyrygent_testing.simulation.process import Process, Room
 from dyrygent_testing.simulation.scene import Scene
 from dyrygent_testing.simulation.tasks import Functions, Tasks
@@ -44,7 +45,7 @@ class Stage(Scene):
     ) -> None:
         built = workflow.build()
         self.graph = built[0].graph
-        self._tasks = Tasks(None, functions_of(functions, built[1], None))
+        self._tasks = Tasks(None, functions_of(functions, built[1], None), what_is_read(*built))
         self._length_now_ms = _USUAL_MS
         super().__init__(
             workflow,
@@ -126,6 +127,11 @@ class Stage(Scene):
         with self._heard():
             process.act(ActKind.SWEEP, process.sweep)
         self.let_pass(0)
+
+    def leave(self) -> None:
+        """Let it stand as it is; what was not yet said never will be, not even when the interpreter ends."""
+        for process in self._workers():
+            process.marks.forget()
 
     def heal(self) -> Trace:
         """Let nothing go wrong any more, every task end well and what is paused go on, to the end of all of it."""

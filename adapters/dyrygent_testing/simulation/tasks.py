@@ -7,16 +7,15 @@ the user's, all executions of one instance make the same, so that nothing but th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
 from dyrygent_core import Attempt, EncodingError, Failed, Lost, Outcome, Ran, Succeeded, Take
 from dyrygent_core.codec import JSON_VALUES
-from dyrygent_core.nodes import Path
 from dyrygent_core.ports import Dispatch, Finding
 from dyrygent_runtime.reports import Report, raised, returned
+from dyrygent_testing.simulation.made_up import Read, made_up
 
 __all__ = ["Ending", "Functions", "Outcomes", "Tasks", "revoked"]
 
@@ -26,10 +25,6 @@ it gets the dispatch, and returns a value or raises. An attempt of which nothing
 
 Functions: TypeAlias = Mapping[str, Any]
 """The tasks by target name: functions, called as an engine would, or values that stand for what they return."""
-
-_USUAL_SIZE: Final = 2
-_LARGEST_SIZE: Final = 8
-"""Longer lists are made none at all: to the workflow, both are nothing that it could map over."""
 
 
 @frozen
@@ -44,9 +39,10 @@ class Ending:
 class Tasks:
     """Runs attempts."""
 
-    def __init__(self, outcomes: Outcomes | None, functions: Functions | None = None) -> None:
+    def __init__(self, outcomes: Outcomes | None, functions: Functions | None, read: Read) -> None:
         self._function = outcomes if callable(outcomes) else None
         self._functions = functions
+        self._read = read
         by_node: Mapping[str, Sequence[Outcome]] = {} if outcomes is None or callable(outcomes) else outcomes
         self._drawn = {outcome.attempt: outcome for its in by_node.values() for outcome in its}
 
@@ -73,9 +69,9 @@ class Tasks:
         if self._function is not None:
             return self._function(item)
         if self._functions is None:
-            return _made_up(item, sizes, f".{item.attempt.number} by {execution}")
+            return made_up(item, sizes, f".{item.attempt.number} by {execution}", self._read.get(item.attempt.node, ()))
         if item.call.target not in self._functions:
-            return _made_up(item, sizes, "")
+            return made_up(item, sizes, "", self._read.get(item.attempt.node, ()))
         function = self._functions[item.call.target]
         if not callable(function):
             return function
@@ -110,39 +106,3 @@ _REVOKED: Final = Failed(Attempt("nobody"), is_revoked=True)
 
 def _taking(value: Any, branches: tuple[str, ...]) -> Take:
     return Take(value.value if isinstance(value, Take) else value, branches)
-
-
-def _made_up(item: Dispatch, sizes: Sequence[int], whose: str) -> Any:
-    """Make a value that has the lists that others map over, of these lengths where that can be."""
-    name = f"{item.attempt.node}[{item.attempt.index}]{whose}"
-    lists: dict[Path, Any] = {}
-    for path, size in zip_longest(item.measure, sizes, fillvalue=_USUAL_SIZE):
-        if isinstance(path, tuple):
-            is_list = 0 <= size <= _LARGEST_SIZE
-            lists[path] = [f"{name} {at}" for at in range(size)] if is_list else f"{name}: no list"
-    if () in lists:
-        return lists[()]
-    value: dict[str, Any] = {"by": name}
-    for path, found in lists.items():
-        _put(value, path, found)
-    return value
-
-
-def _put(holder: Any, path: Path, found: Any) -> None:
-    """Put something at a path, on the way to which are dicts, and lists that are long enough."""
-    inner: Any
-    for key, following in zip(path, (*path[1:], None), strict=True):
-        inner = found if following is None else _empty(following)
-        if isinstance(key, int):
-            holder += [None] * (key + 1 - len(holder))
-            holder[key] = inner if following is None or holder[key] is None else holder[key]
-        elif following is None:
-            holder[key] = inner
-        else:
-            holder.setdefault(key, inner)
-        holder = holder[key]
-
-
-def _empty(key: str | int) -> Any:
-    """Make what has a place for this key."""
-    return [] if isinstance(key, int) else {}
