@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from dyrygent_core import (
     Attempt,
     CancelRequested,
     DeadlinePassed,
+    DyrygentError,
     Failed,
     Lost,
     PauseRequested,
@@ -291,6 +294,56 @@ def test_an_order_of_other_nodes_is_refused(nodes: list[str] | str, hint: str) -
     """It would change nothing, and a test that relies on it would show nothing."""
     with pytest.raises(UsageError, match=hint):
         simulate(order(), order=nodes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"order": 3}, "order must be a sequence of node ids, not int"),
+        ({"durations": timedelta(seconds=1)}, "durations in milliseconds must be a whole number, not timedelta"),
+        ({"durations": {"a": -1}}, r"durations\['a'\] in milliseconds must be at least 0"),
+        ({"workers": "x"}, "workers must be a whole number, not str"),
+        ({"workers": True}, "workers must be a whole number, not bool"),
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"copies": 0}, "copies must be at least 1"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"settings": 5}, "settings must be Settings"),
+        ({"requests": [CancelRequested()]}, r"a request is a pair such as \(1_000, CancelRequested"),
+        ({"requests": [(timedelta(seconds=1), CancelRequested())]}, "the time of a request"),
+        ({"requests": [(1_000, SkipRequested("nobody"))]}, "nobody"),
+        ({"requests": [(1_000, RerunRequested(["nobody"]))]}, "nobody"),
+        ({"faults": Fault("journal.append", 1, FaultKind.CRASH)}, "write faults="),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(arguments: dict[str, Any], hint: str) -> None:
+    """What is no time, number or request is refused with what was written and what to write, before anything runs."""
+    workflow = Workflow()
+    workflow.add(call("t"), id="a")
+    with pytest.raises(DyrygentError, match=hint):
+        simulate(workflow, **arguments)
+
+
+@pytest.mark.parametrize("workflow", [None, Workflow, Workflow().build()[0].graph])
+def test_what_is_no_workflow_is_refused(workflow: Any) -> None:
+    """It says what it was given."""
+    with pytest.raises(UsageError, match="must be a Workflow, not"):
+        simulate(workflow)
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: Fault("journal.append", 0, FaultKind.CRASH), "hit must be at least 1"),
+        (lambda: Fault("journal.append", 1, "crush"), "'crush' is none of 'crash'"),
+        (lambda: Fault("journal.append", 1, FaultKind.PAUSE, -1), "only the clock goes back"),
+        (lambda: Faults(crash=2.0), "crash must be a number from 0 to 1"),
+        (lambda: Workers(send_limit=0), "send_limit must be at least 1"),
+    ],
+)
+def test_impossible_faults_and_workers_are_refused(make: Callable[[], object], hint: str) -> None:
+    """Rates are chances, and what is counted begins at one."""
+    with pytest.raises(UsageError, match=hint):
+        make()
 
 
 def test_a_request_that_nobody_makes_is_refused() -> None:

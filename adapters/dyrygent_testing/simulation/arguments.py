@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
-from dyrygent_core import Call, Graph, Outcome, UnknownNodeError, UsageError
-from dyrygent_core.checks import items_of, named, shown
+from dyrygent_core import Call, Graph, Outcome, RerunRequested, SkipRequested, UnknownNodeError, UsageError
+from dyrygent_core.checks import check_text, check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 from dyrygent_testing.simulation.engine import Order, Ordering
 from dyrygent_testing.simulation.tasks import Functions
 
-__all__ = ["check_nodes", "check_outcomes", "functions_of", "ordering_of"]
+__all__ = [
+    "check_durations",
+    "check_kind",
+    "check_nodes",
+    "check_outcomes",
+    "check_requests",
+    "functions_of",
+    "ordering_of",
+]
 
 
 _MOST: Final = 1_000_000
@@ -22,17 +30,55 @@ def ordering_of(order: Order | str | Sequence[str], graph: Graph) -> Ordering:
     """Take an order by its name, or as node ids; raises `UsageError` for a node that is not there or stands twice."""
     if isinstance(order, Order | str):
         return named(Order, "order", order)
-    check_nodes(order, graph)
-    twice = next((node for place, node in enumerate(order) if node in order[:place]), None)
+    nodes = items_of("order", order, "node ids", _MOST)
+    check_nodes(nodes, graph)
+    twice = next((node for place, node in enumerate(nodes) if node in nodes[:place]), None)
     if twice is not None:
         message = f"order has node {quoted(twice)} twice; name each node once, or leave it out to be last"
         raise UsageError(message)
-    return tuple(order) or Order.FIFO
+    return nodes or Order.FIFO
+
+
+def check_kind(what: str, value: object, kind: type[Any], repair: str) -> None:
+    """Raise `UsageError` unless `value` is one of a class; `repair` says what to write."""
+    if not isinstance(value, kind):
+        message = f"{what} must be {repair}, not {type(value).__name__}: {shown(value)}"
+        raise UsageError(message)
+
+
+def check_durations(durations: Any, graph: Graph) -> None:
+    """Raise `UsageError` for lengths that are no whole numbers of milliseconds, and for a node that is not there."""
+    if callable(durations):
+        return
+    if not isinstance(durations, Mapping):
+        check_whole("durations in milliseconds", durations, 0)
+        return
+    by_node = cast("Mapping[str, object]", durations)
+    check_nodes(by_node, graph)
+    for node, length_ms in by_node.items():
+        check_whole(f"durations[{node!r}] in milliseconds", length_ms, 0)
+
+
+def check_requests(requests: Any, graph: Graph) -> None:
+    """Raise `UsageError` for what is no request at a time, and for one that names a node that is not there."""
+    for it in cast("tuple[object, ...]", items_of("requests", requests, "(milliseconds, request)", _MOST)):
+        what = shown(it)
+        pair = cast("Sequence[object]", it) if isinstance(it, tuple | list) else ()
+        if len(pair) != 2:  # a pair
+            message = f"a request is a pair such as (1_000, CancelRequested()), not {what}"
+            raise UsageError(message)
+        at_ms, request = pair
+        check_whole("the time of a request in milliseconds", at_ms, 0)
+        if isinstance(request, SkipRequested):
+            check_nodes([request.node], graph)
+        if isinstance(request, RerunRequested):
+            check_nodes(request.nodes, graph)
 
 
 def check_nodes(nodes: Iterable[str], graph: Graph) -> None:
     """Raise `UnknownNodeError` for the first that is not in the graph."""
     for node in nodes:
+        check_text("a node id", node)
         if node not in graph.numbers:
             raise UnknownNodeError(node, known=graph.numbers)
 

@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Final
 
 from attrs import field, frozen
-from attrs.validators import ge, instance_of
 
 from dyrygent_core import UsageError
+from dyrygent_core.checks import MAX_WHOLE, named, number, whole
 from dyrygent_core.errors import quoted
 from dyrygent_runtime.faults import FaultPoint
 
@@ -104,6 +104,10 @@ def point(of: FaultPoint) -> str:
     return f"point.{of.value}"
 
 
+def _kind(kind: FaultKind | str) -> FaultKind:
+    return named(FaultKind, "a kind of faults", kind)
+
+
 @frozen
 class Fault:
     """One thing that goes wrong when a place is passed for the `hit`-th time.
@@ -114,15 +118,18 @@ class Fault:
     """
 
     place: str
-    hit: int = field(validator=[instance_of(int), ge(1)])
-    kind: FaultKind = field(converter=FaultKind)
-    ms: int = 0
+    hit: int = field(validator=whole(1))
+    kind: FaultKind = field(converter=_kind)
+    ms: int = field(default=0, validator=whole(-MAX_WHOLE))
 
     def __attrs_post_init__(self) -> None:
         """Refuse what would never strike."""
         if self.kind not in kinds_at(self.place):
             known = ", ".join(it.value for it in kinds_at(self.place)) or "nothing: there is no such place"
             message = f"{self.kind.value!r} cannot happen at {quoted(self.place)}; what can is {known}"
+            raise UsageError(message)
+        if self.ms < 0 and self.kind is not FaultKind.STEP:
+            message = f"only the clock goes back: ms of {self.kind.value!r} must be at least 0, not {self.ms}"
             raise UsageError(message)
 
     def __str__(self) -> str:
@@ -131,6 +138,9 @@ class Fault:
 
 
 def _plan(faults: Iterable[object]) -> tuple[Fault, ...]:
+    if isinstance(faults, Fault):
+        message = f"faults are a sequence; write faults=[Fault(…)] for {faults}"
+        raise UsageError(message)
     found: list[Fault] = []
     for fault in faults:
         if not isinstance(fault, Fault):
@@ -140,7 +150,7 @@ def _plan(faults: Iterable[object]) -> tuple[Fault, ...]:
     return tuple(found)
 
 
-_RATE: Final = field(default=0.0, validator=[instance_of((int, float)), ge(0.0)])
+_RATE: Final = field(default=0.0, validator=number(0, 1))
 
 
 @frozen(kw_only=True)
@@ -162,7 +172,7 @@ class Faults:
     flush: float = _RATE
     blind: float = _RATE
     step: float = _RATE
-    heal_ms: int = field(default=120_000, validator=[instance_of(int), ge(0)])
+    heal_ms: int = field(default=120_000, validator=whole(0))
     planned: tuple[Fault, ...] = field(default=(), converter=_plan)
 
     def __str__(self) -> str:

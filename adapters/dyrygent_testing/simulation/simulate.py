@@ -6,11 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
-from attrs.validators import ge, instance_of
+from attrs.validators import optional
 
 from dyrygent_core import Attempt, Observation, Workflow
+from dyrygent_core.checks import check_int, check_whole, whole
 from dyrygent_runtime import Settings
-from dyrygent_testing.simulation.arguments import check_nodes, check_outcomes, functions_of, ordering_of
+from dyrygent_testing.simulation.arguments import (
+    check_durations,
+    check_kind,
+    check_outcomes,
+    check_requests,
+    functions_of,
+    ordering_of,
+)
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.hearing import overheard
@@ -36,10 +44,10 @@ class Workers:
     of a turn that each sends itself before it hands the rest over; None sends all.
     """
 
-    count: int = field(default=2, validator=[instance_of(int), ge(1)])
-    slots: int = field(default=1, validator=[instance_of(int), ge(1)])
-    prefetch: int = field(default=1, validator=[instance_of(int), ge(0)])
-    send_limit: int | None = None
+    count: int = field(default=2, validator=whole(1))
+    slots: int = field(default=1, validator=whole(1))
+    prefetch: int = field(default=1, validator=whole(0))
+    send_limit: int | None = field(default=None, validator=optional(whole(1)))
 
 
 def simulate(
@@ -78,17 +86,24 @@ def simulate(
     `journal` does: no thread, no clock, no file. Equal arguments give traces of equal `digest`, in any process and over
     any journal.
 
-    Raises `UsageError` as `start` does for a workflow that cannot be built, for faults that cannot happen, and for
-    names of nodes and targets that are not there.
+    Raises `UsageError` as `start` does for a workflow that cannot be built, for faults that cannot happen, for names of
+    nodes and targets that are not there, and for values that are none of what is said here.
     """
+    check_kind("the workflow", workflow, Workflow, "a Workflow")
     built = workflow.build()  # raises what `start` would, before anything happens
     definition, calls = built
     ordering = ordering_of(order, definition.graph)
     if outcomes is not None and not callable(outcomes):
         check_outcomes(outcomes, definition.graph)
-    if not isinstance(durations, int) and not callable(durations):
-        check_nodes(durations, definition.graph)
-    workers = Workers(workers, prefetch=int(isinstance(ordering, Order))) if isinstance(workers, int) else workers
+    check_durations(durations, definition.graph)
+    check_requests(requests, definition.graph)
+    check_whole("copies", copies, 1)
+    check_int("seed", seed)
+    if settings is not None:
+        check_kind("settings", settings, Settings, "Settings of dyrygent_runtime")
+    if not isinstance(workers, Workers):
+        check_whole("workers", workers, 1)
+        workers = Workers(workers, prefetch=int(isinstance(ordering, Order)))
     scene = Scene(
         workflow,
         built,
