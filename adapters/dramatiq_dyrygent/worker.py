@@ -79,14 +79,19 @@ def give_back(broker: Any, consumer: ConsumerThread) -> None:
     if kind_of(broker) is not Kind.STUB:
         return
     queue = broker.queues[consumer.queue_name]
-    for item in [*consumer.work_queue.queue, *consumer.delay_queue.queue]:
-        if item.message.queue_name == consumer.queue_name and OPTION in item.message.options:
-            queue.put(item.message.encode())
+    for message in _messages(consumer.work_queue, consumer.delay_queue):
+        if message.queue_name == consumer.queue_name and OPTION in message.options:
+            queue.put(message.encode())
             queue.task_done()  # of the one that was taken
 
 
 def _held(worker: Worker) -> Iterator[MessageProxy]:
-    """Give the messages in a worker's memory; other threads change these queues, so they are copied at once."""
-    for queue in (worker.work_queue, *(it.delay_queue for it in list(worker.consumers.values()))):
+    """Give the messages in a worker's memory."""
+    return _messages(worker.work_queue, *(it.delay_queue for it in list(worker.consumers.values())))
+
+
+def _messages(*queues: Any) -> Iterator[MessageProxy]:
+    """Give the messages in queues that other threads change, so each is copied at once."""
+    for queue in queues:
         for item in list(queue.queue):
-            yield item.message
+            yield item[-1] if isinstance(item, tuple) else item.message  # as in 2.0

@@ -52,7 +52,7 @@ def broker_of(place: Place) -> Broker:
     broker.add_middleware(AsyncIO())
     broker.add_middleware(Dyrygent(journal=place.redis_url, namespace=place.queue, settings=settings))
     if place.has_results:
-        backend = RedisBackend(url=place.redis_url, namespace=f"{place.queue}-results", use_namespace_prefix_keys=True)
+        backend = RedisBackend(url=place.redis_url, namespace=f"{place.queue}-results")
         broker.add_middleware(Results(backend=backend, store_results=True))
     return broker
 
