@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,9 @@ from celery import Celery
 from redis import Redis
 
 from celery_dyrygent import CeleryAdapter, registered
+from tests.waiting import wait_until
 
-_LIMIT_S = 30.0
 _ROOT = Path(__file__).parents[2]
-
-
-def wait_until(condition: Callable[[], object], what: str, story: Callable[[], str]) -> None:
-    """Wait for a condition; after half a minute fail and tell the story so far."""
-    end = time.monotonic() + _LIMIT_S
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come about within {_LIMIT_S} s\n{story()}", pytrace=False)
-        time.sleep(0.02)
 
 
 @define

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,18 +24,9 @@ from dramatiq_dyrygent import DramatiqAdapter, Dyrygent
 from tests import services
 from tests.dramatiq_dyrygent import actors
 from tests.dramatiq_dyrygent.brokers import QUICK, Place, broker_of, place_on
+from tests.waiting import LIMIT_S, wait_until
 
-_LIMIT_S: Final = 30.0
 _ROOT: Final = Path(__file__).parents[2]
-
-
-def wait_until(condition: Callable[[], object], what: str, story: Callable[[], str] = lambda: "") -> None:
-    """Wait for a condition; after half a minute fail and tell the story so far."""
-    end = time.monotonic() + _LIMIT_S
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come about within {_LIMIT_S} s\n{story()}", pytrace=False)
-        time.sleep(0.02)
 
 
 @define
@@ -71,7 +61,7 @@ class Workers:
         """Let all of them end in order."""
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
-            process.wait(_LIMIT_S)
+            process.wait(LIMIT_S)
         self.kill()
 
     def kill(self) -> None:
