@@ -12,18 +12,17 @@ Exit status: 0 if nothing was broken, 1 if something was.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from typing import Final
 
 from property_tests.crashing import SCENES, Tally, every_fault, single_faults, tried
 from property_tests.dags import Dag, dags
+from property_tests.pools import pool_of
 
 __all__ = ["Judge", "all_of", "each_of_them", "main", "some_of_them"]
 
@@ -70,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _judged(graphs: Sequence[Dag], judge: Judge, processes: int) -> Iterator[Tally]:
     cases = list(product(graphs, SCENES))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with pool_of(processes) as pool:
         yield from pool.map(judge, *zip(*cases, strict=True), chunksize=_AT_A_TIME)
 
 

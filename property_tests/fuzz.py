@@ -13,13 +13,12 @@ Exit status: 0 if nothing was broken, 1 if something was, 2 for arguments or a f
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from attrs import define, field
 from dyrygent_testing import violations_in
 from property_tests.counts import Counts, CountsError
 from property_tests.lives import SHARED, Life, life_of, lived
+from property_tests.pools import pool_of
 from property_tests.shrinking import shrunk, violated
 from property_tests.tally import Tally, possible, table
 
@@ -74,10 +74,9 @@ def fuzz(
     the digest of all does not depend on who was quicker.
     """
     last = counts.first + schedules
-    context = multiprocessing.get_context("spawn")
     saved_s, stories = time.monotonic(), 0
     batches = iter(_batches(counts.next, last))
-    with _progress(counts, schedules, out) as tell, ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with _progress(counts, schedules, out) as tell, pool_of(processes) as pool:
         waiting: deque[Future[Tally]] = deque()
         try:
             while True:

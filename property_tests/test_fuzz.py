@@ -69,12 +69,16 @@ def test_a_number_is_one_schedule_wherever_one_begins() -> None:
 
 
 def test_a_run_that_is_killed_goes_on(tmp_path: Path) -> None:
-    """After `kill -9` the same command counts on, and comes to what a run comes to that nobody has killed."""
+    """After `kill -9` the same command counts on, and comes to what a run comes to that nobody has killed.
+
+    Its processes are gone with it: none keeps what it would write to open.
+    """
     file, schedules = tmp_path / "counts.json", 150
     arguments = ["--schedules", str(schedules), "--file", str(file), "--processes", "1"]
-    with subprocess.Popen(_command(*arguments), stdout=subprocess.DEVNULL) as running:
+    with subprocess.Popen(_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
         _wait_until(lambda: file.exists() and json.loads(file.read_text())["schedules"] > 0)
         running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=60)
     killed = json.loads(file.read_text())
 
     again = _run(*arguments)

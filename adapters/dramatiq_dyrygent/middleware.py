@@ -142,9 +142,15 @@ class Dyrygent(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Take the first place, and begin to sweep; without a usable journal the worker runs on, and says so.
 
-        Raises `MiddlewareTwiceError`.
+        Raises `MiddlewareTwiceError`, once those that have begun before it are shut down again: the thread of AsyncIO
+        would keep the process from its end.
         """
-        self.be_first(broker)
+        try:
+            self.be_first(broker)
+        except MiddlewareTwiceError:
+            for other in reversed(broker.middleware[: broker.middleware.index(self)]):
+                other.after_worker_shutdown(broker, worker)
+            raise
         hush()
         warn_about(broker)
         self._worker.begin(worker)

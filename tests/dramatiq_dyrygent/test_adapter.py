@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -173,13 +174,15 @@ def test_the_place_of_the_middleware_is_its_own_matter(place: str) -> None:
 
 
 def test_the_middleware_twice_is_refused(stub: StubBroker) -> None:
-    """By the adapter, and by the worker, which does not start."""
+    """By the adapter, and by the worker, which does not start, and leaves nothing behind that keeps its process."""
     stub.add_middleware(Dyrygent())
+    before = set(threading.enumerate())
 
     with pytest.raises(UsageError, match="StubBroker has the middleware Dyrygent twice; add it once"):
         DramatiqAdapter(stub)
     with pytest.raises(UsageError, match="twice"), working(stub):
         pass
+    assert [it for it in set(threading.enumerate()) - before if not it.daemon] == []
 
 
 def test_a_worker_without_a_journal_runs_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -72,6 +72,7 @@ def holding() -> Workflow:
 
 def main() -> None:
     """Start a workflow, or go on with what is there; wait for its end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts beside it ignore Ctrl-C
     workers, act = int(sys.argv[2]), sys.argv[3]
     settings = Settings(poll_ms=100, sweep_interval_ms=300, grace_ms=3_000) if act == "hold" else None
     with LocalAdapter(FUNCTIONS, workers=workers, journal=f"sqlite:///{FILE}", settings=settings) as adapter:

@@ -238,7 +238,8 @@ class Screen:
             "LINES": "30",
         }
         environment.pop("NO_COLOR", None)
-        script = f"{before}; from celery.__main__ import main; main()"
+        heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        script = f"{heeding}; {before}; from celery.__main__ import main; main()"
         command = [sys.executable, "-W", "ignore", "-c", script, "-A", "tests.celery_dyrygent.app", "workflow"]
         process = subprocess.Popen(
             [*command, *words], cwd=_ROOT, env=environment, stdin=slave, stdout=slave, stderr=slave
