@@ -1,8 +1,8 @@
 """When a store has to be asked what is due: what follows from the calls that were made of it, by the clause J5.
 
 So a round of a sweeper that would find nothing costs nothing. It is a bound, and decides nothing: when its time has
-come the store itself is asked, and whatever it gives then is swept. What a sweeper has claimed counts as due until it
-rests: whether nobody else gets it is for the store to show.
+come the store itself is asked, and whatever it gives then is swept. Whether what a sweeper has claimed is given to
+nobody else is for the store to show: it is asked at once, and then each time that the claim has become twice as old.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ class Agenda:
     def __init__(self, store_ms: Callable[[], int]) -> None:
         self._store_ms = store_ms
         self._due_ms: dict[str, int] = {}
+        self._claims: dict[str, tuple[int, int]] = {}
+        """Since when something is claimed, and when the store is to show next that it is."""
         self.changes = 0
         """How often something was done by which a workflow may have been opened or closed."""
 
     @property
     def is_free(self) -> bool:
         """Whether nothing can be due now."""
-        return not self._due_ms or min(self._due_ms.values()) > self._store_ms()
+        now_ms = self._store_ms()
+        return all(it > now_ms for it in self._due_ms.values()) and all(it > now_ms for _, it in self._claims.values())
 
     def note(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any], answer: Any) -> None:
         """Note a call that was made, and its answer."""
@@ -40,14 +43,20 @@ class Agenda:
             case "append":
                 self.changes += 1
                 due_ms.setdefault(name, now_ms)
+            case "due":
+                self._claims |= {at: (since_ms, 2 * now_ms - since_ms) for at, (since_ms, _) in self._claims.items()}
+                self._claims |= {due.key.id: (now_ms, now_ms) for due in answer}
+                due_ms |= {due.key.id: now_ms + kwargs["claim_ms"] for due in answer}
             case "rest" if name in due_ms:
                 due_ms[name] = now_ms + kwargs["in_ms"]
+                self._claims.pop(name, None)
             case "remind" if name in due_ms:
                 due_ms[name] = min(due_ms[name], now_ms + kwargs["in_ms"])
             case "close":
                 self.changes += 1
                 if answer:
                     due_ms.pop(name, None)
+                    self._claims.pop(name, None)
             case _:
                 pass
 
