@@ -55,6 +55,7 @@ DELAYED: Final = 208
 ALLOWED: Final = 209
 """FAILED, where that is allowed."""
 
+_LAST_OPEN: Final = int(Status.SCHEDULED)
 _LARGEST_SINGLE_PAGE: Final = 16_384
 _PAGE_BITS: Final = 12
 _LARGER_PAGE_BITS: Final = 13
@@ -130,7 +131,7 @@ def status_of(code: int) -> Status:
 
 def is_final(code: int) -> bool:
     """Tell whether a cell stands for a final status."""
-    return code > Status.SCHEDULED and code != DELAYED
+    return code > _LAST_OPEN and code != DELAYED
 
 
 def code_at(pages: Pages, bits: int, node: int) -> int:

@@ -7,7 +7,7 @@ they should is for the model in `dyrygent_testing` to tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NoReturn
 
 from attrs import frozen
@@ -62,13 +62,12 @@ def _changed(since: State, state: State, codes: bytes) -> Iterable[int]:
 
 
 def _check_counts(state: State, codes: bytes) -> None:
-    bands = _started(state, codes)
-    plain = [node for node in range(len(codes)) if node not in state.graph.mapped]
-    in_flight = sum(codes[node] == Status.SCHEDULED for node in plain)
+    bands, mapped = _started(state, codes), state.graph.mapped
+    in_flight = codes.count(Status.SCHEDULED) - sum(codes[node] == Status.SCHEDULED for node in mapped)
     in_flight += sum(band.count(Status.SCHEDULED) for _, band in bands)
     if in_flight != state.in_flight:
         _fail(f"{in_flight} attempts are SCHEDULED, but {state.in_flight} are counted")
-    delayed = [node for node in plain if codes[node] == cells.DELAYED]
+    delayed = [node for node in _find(state, cells.DELAYED) if node not in mapped]
     if delayed != list(state.side.due_ms):
         _fail(f"{len(delayed)} nodes are delayed, but {len(state.side.due_ms)} have a due time")
     together = len(delayed) + sum(len(band.due_ms) for _, band in bands)
@@ -78,7 +77,7 @@ def _check_counts(state: State, codes: bytes) -> None:
 
 def _check_held(state: State, codes: bytes) -> None:
     graph = state.graph
-    held = {node for node in range(len(codes)) if codes[node] == Status.READY and node not in graph.mapped}
+    held = {node for node in _find(state, Status.READY) if node not in graph.mapped}
     held |= {node for node, band in _started(state, codes) if _has(band, Status.READY)}
     ranks = set(heap.iter_keys(state.side.held))
     queued = ranks if graph.ranked is None else {graph.ranked[rank] for rank in ranks}
@@ -226,6 +225,10 @@ def _check_band(state: State, codes: bytes, node: int, band: Band) -> None:
 
 def _started(state: State, codes: Sequence[int]) -> list[tuple[int, Band]]:
     return [(node, band) for node, band in state.side.bands.items() if cells.status_of(codes[node]) in _ON_ITS_WAY]
+
+
+def _find(state: State, code: int) -> Iterator[int]:
+    return cells.find_code(state.pages, state.graph.page_bits, code)
 
 
 def _has(band: Band, code: int) -> bool:

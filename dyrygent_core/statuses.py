@@ -11,6 +11,9 @@ from enum import Enum, IntEnum
 __all__ = ["FINAL_STATUSES", "Status", "WorkflowState"]
 
 
+_LAST_OPEN = 202
+
+
 class Status(IntEnum):
     """What has become of one node."""
 
@@ -31,7 +34,7 @@ class Status(IntEnum):
     @property
     def is_final(self) -> bool:
         """Whether this status lasts until the end of the round."""
-        return self >= Status.SUCCEEDED
+        return self > _LAST_OPEN
 
 
 FINAL_STATUSES = frozenset(status for status in Status if status.is_final)

@@ -2,7 +2,7 @@
 
 It shares no code with `advance` and reads none of its tables. Rules are plain predicates over the statuses of a
 node's dependencies (`model_rules`), what an attempt or a whole comes to is counted from the outcomes (`model_ends`),
-and after every observation all nodes are looked at again until nothing changes any more.
+and after every observation all nodes below those that have changed are looked at until nothing changes any more.
 `final_statuses` needs no order of events at all; `Model` takes observations one by one, as `advance` does.
 """
 
@@ -19,6 +19,7 @@ from dyrygent_core import (
     CancelRequested,
     DeadlinePassed,
     Failed,
+    Graph,
     Lost,
     Node,
     Observation,
@@ -53,6 +54,15 @@ __all__ = ["Model", "Outcomes", "fate", "final_statuses", "result_of"]
 
 class Model(Board):
     """One workflow, observed step by step. Not a value: `observe` changes it."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._below: dict[str, list[str]] = {node.id: [] for node in graph.nodes}
+        for node in graph.nodes:
+            for edge in node.depends_on:
+                self._below[edge.node].append(node.id)
+        self._looked_at: dict[str, tuple[Status, tuple[str, ...] | None]] = {}
+        """What every place was when it was last looked at whether the waiting ones can be decided."""
 
     def copy(self) -> Model:
         """Return a model that stands where this one does, and goes its own way."""
@@ -98,7 +108,7 @@ class Model(Board):
     def _end(self, outcome: Outcome) -> None:
         """Let an attempt in flight end, and decide whether its node or instance goes on."""
         attempt = outcome.attempt
-        if attempt not in self.in_flight:
+        if not self.is_in_flight(attempt):
             return
         place = self.places[attempt.node]
         assert place.instances is not None
@@ -201,7 +211,7 @@ class Model(Board):
     def _decide(self) -> bool:
         """Decide every waiting node by its edges, but for mapped ones that may run; say whether there was any."""
         has_changed = False
-        for place in self.places.values():
+        for place in self._to_look_at():
             became = self._fate(place)
             if became is None or (became is Status.SCHEDULED and place.node.each is not None):
                 continue
@@ -211,6 +221,14 @@ class Model(Board):
                 place.status = became
             has_changed = True
         return has_changed
+
+    def _to_look_at(self) -> list[Place]:
+        """Give the places that are not as when this was asked last, those below them and those without edges."""
+        now = {name: (place.status, place.branches) for name, place in self.places.items()}
+        changed = [name for name, it in now.items() if self._looked_at.get(name) != it]
+        self._looked_at = now
+        names = {*changed, *(below for name in changed for below in self._below[name])}
+        return [it for name, it in self.places.items() if name in names or not it.node.depends_on]
 
     def _start_a_map(self) -> bool:
         """Start the first mapped node that may run; say whether there was one."""
@@ -249,8 +267,10 @@ class Model(Board):
 
     def _start_the_others(self) -> bool:
         """Once all ordinary nodes are final, start those of the whole workflow that go with what they came to."""
+        if self.is_work_over or not self.has_begun:
+            return False
         ordinary = [place for place in self.places.values() if place.is_ordinary]
-        if self.is_work_over or not self.has_begun or not all(place.status.is_final for place in ordinary):
+        if not all(place.status.is_final for place in ordinary):
             return False
         self.is_work_over = True
         roles = roles_for(self.come_to(ordinary))
@@ -265,11 +285,9 @@ class Model(Board):
         """Put in flight what is held, in its order, as far as pause and limit allow."""
         if not self.has_begun or self.is_paused:
             return
-        in_flight = len(self.in_flight)
         for attempt in self.held:
-            if self.graph.max_in_flight is not None and in_flight >= self.graph.max_in_flight:
+            if self.graph.max_in_flight is not None and len(self.in_flight) >= self.graph.max_in_flight:
                 return
-            in_flight += 1
             place = self.places[attempt.node]
             assert place.instances is not None
             place.instances[attempt.index].status = Status.SCHEDULED

@@ -122,6 +122,12 @@ class Board:
         """The attempts without an outcome, in topological order, and by index."""
         return tuple(place.attempt(at) for place in self._on_their_way for at, _ in place.of_status(Status.SCHEDULED))
 
+    def is_in_flight(self, attempt: Attempt) -> bool:
+        """Say whether an attempt has no outcome yet."""
+        place = self.places.get(attempt.node)
+        its = () if place is None else place.of_status(Status.SCHEDULED)
+        return any((at, it.number) == (attempt.index, attempt.number) for at, it in its)
+
     @property
     def delayed(self) -> tuple[tuple[Attempt, int], ...]:
         """The attempts that wait for their time, each with that time, in topological order, and by index."""
@@ -150,7 +156,8 @@ class Board:
     @property
     def to_revoke(self) -> tuple[Attempt, ...]:
         """The attempts in flight that should be stopped."""
-        return tuple(it for it in self.in_flight if self.is_unwanted(self.places[it.node]))
+        unwanted = [place for place in self._on_their_way if self.is_unwanted(place)]
+        return tuple(place.attempt(at) for place in unwanted for at, _ in place.of_status(Status.SCHEDULED))
 
     @property
     def first_failed(self) -> str | None:

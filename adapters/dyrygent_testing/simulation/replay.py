@@ -83,19 +83,18 @@ def _steps(history: History, disagreements: list[str]) -> Iterator[Step]:
     for entry in history.entries:
         before, fact = state, entry.observation
         statuses = model.statuses
-        in_flight = model.in_flight
+        counted = fact if isinstance(fact, Outcome) and model.is_in_flight(fact.attempt) else None
         expected = model.observe(fact)
         state, emitted = advance(graph, before, [fact])
-        where = f"{history.key.id}:{entry.position} {fact!r}"
         if emitted != expected:
-            disagreements.append(f"{where} emits {emitted}, in the model {expected}")
+            disagreements.append(f"{_where(history, entry)} emits {emitted}, in the model {expected}")
         try:
             is_last = entry.position == last
             check_state(state, since=None if is_last else before)
             check_agreement(state, model, nodes=None if is_last else _changed(statuses, model, fact))
         except (InvariantError, AssertionError) as problem:
-            disagreements.append(f"after {where}: {problem}")
-        yield Step(entry, before, state, emitted, _counted(fact, in_flight))
+            disagreements.append(f"after {_where(history, entry)}: {problem}")
+        yield Step(entry, before, state, emitted, counted)
 
 
 def _changed(before: Mapping[str, Status], model: Model, fact: Observation) -> list[str]:
@@ -108,5 +107,5 @@ def _changed(before: Mapping[str, Status], model: Model, fact: Observation) -> l
 _NONE: Final = Attempt("")
 
 
-def _counted(fact: Observation, in_flight: tuple[Attempt, ...]) -> Outcome | None:
-    return fact if isinstance(fact, Outcome) and fact.attempt in in_flight else None
+def _where(history: History, entry: Entry) -> str:
+    return f"{history.key.id}:{entry.position} {entry.observation!r}"
