@@ -7,11 +7,12 @@ The integers are codes of `cells`, where 1 to 200 mean "waiting, so many edges l
 from __future__ import annotations
 
 from enum import Enum, IntEnum
+from typing import Final
 
 __all__ = ["FINAL_STATUSES", "Status", "WorkflowState"]
 
-
-_LAST_OPEN = 202
+_LAST_OPEN: Final = 202
+"""SCHEDULED, as a plain number: to look a member up takes longer than to compare with it."""
 
 
 class Status(IntEnum):
@@ -21,7 +22,7 @@ class Status(IntEnum):
     """Some of its edges are undecided."""
     READY = 201
     """It may run, but is held back: by `max_in_flight`, a pause or a retry delay."""
-    SCHEDULED = 202
+    SCHEDULED = _LAST_OPEN
     """An attempt of it, or of an instance of it, is in flight; marks beside the journal tell whether it was sent."""
     SUCCEEDED = 203
     FAILED = 204

@@ -12,8 +12,6 @@ from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve
-
 from dyrygent_core import Attempt, Call, DyrygentError, Status
 from dyrygent_core.calls import Template
 from dyrygent_core.codec import MAX_RESULT_BYTES, decode_call
@@ -63,7 +61,7 @@ def resolved_calls(
     ready: dict[Attempt, Call] = {}
     for attempt, call in calls.items():
         try:
-            ready[attempt] = evolve(call, inputs=Template(_resolved(values, results, attempt, call)))
+            ready[attempt] = Call(call.target, Template(_resolved(values, results, attempt, call)), call.options)
         except AdapterUnavailableError:
             raise
         except DyrygentError as problem:

@@ -22,6 +22,7 @@ __all__ = ["MAX_ARGUMENT_BYTES", "MAX_RESULT_BYTES", "decode_call", "digest", "e
 _WHAT: Final = "this call"
 _FIELDS: Final = known("v target inputs refs options")
 _INPUTS: Final = {"args": list, "kwargs": dict}
+_HOLDERS: Final = (dict, list)
 
 MAX_ARGUMENT_BYTES: Final = 1 << 20
 """Most bytes of one call's arguments as written, references not resolved."""
@@ -114,12 +115,10 @@ def _in_order(value: dict[str, Any], most_items: float) -> dict[str, Any]:
         if isinstance(item, dict):
             written = cast("Mapping[Any, Any]", item)
             copy: Any = {name: written[name] for name in sorted(written, key=str)}
-            todo += [(copy, name) for name in copy]
-        elif isinstance(item, list):
-            copy = list(cast("Sequence[Any]", item))
-            todo += [(copy, place) for place in range(len(copy))]
+            todo += [(copy, name) for name, its in copy.items() if isinstance(its, _HOLDERS)]
         else:
-            continue
+            copy = list(cast("Sequence[Any]", item))
+            todo += [(copy, place) for place, its in enumerate(copy) if isinstance(its, _HOLDERS)]
         holder[key] = copy
         items += len(copy)
         if items > most_items:

@@ -14,12 +14,13 @@ from dyrygent_core.errors import EncodingError, UnsupportedVersionError, quoted
 __all__ = ["FORMAT", "MALFORMED", "check_keys", "check_version", "dumps", "loads", "loads_line", "malformed", "parse"]
 
 FORMAT: Final = 1
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def dumps(fields: Mapping[str, Any]) -> str:
     """Write fields as JSON; raises `EncodingError`."""
     try:
-        text = json.dumps(fields, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(fields)
         check_keys(text)
     except (TypeError, ValueError, RecursionError) as problem:
         message = f"this cannot be written as JSON: {problem}"

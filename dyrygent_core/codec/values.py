@@ -11,6 +11,9 @@ from dyrygent_core.errors import EncodingError
 __all__ = ["JSON_VALUES", "JsonValues"]
 
 
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
 class JsonValues:
     """The plain `ValueCodec`: strict JSON in UTF-8. Tuples come back as lists, keys as str, NaN is refused."""
 
@@ -20,7 +23,7 @@ class JsonValues:
         Raises `EncodingError` naming the type that JSON does not know, or the key that would be there twice.
         """
         try:
-            text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+            text = _ENCODER.encode(value)
             check_keys(text)
             return text.encode()
         except (TypeError, ValueError, RecursionError) as problem:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from attrs import evolve
-
 from dyrygent_core.ports import Mark, MarkKind, Marks
 
 __all__ = ["marked"]
@@ -15,10 +13,10 @@ def marked(before: Marks, mark: Mark, now_ms: int) -> Marks:
     """Return the marks of an attempt after one more."""
     match mark.kind:
         case MarkKind.SENT:
-            return evolve(before, sent=before.sent + 1, sent_ms=now_ms)
+            return Marks(before.sent + 1, now_ms, before.started_ms, before.worker, before.boot)
         case MarkKind.STARTED:
-            return evolve(before, started_ms=now_ms, worker=mark.worker, boot=mark.boot)
+            return Marks(before.sent, before.sent_ms, now_ms, mark.worker, mark.boot)
         case MarkKind.CLEARED:
-            return evolve(before, started_ms=None, worker="", boot="")
+            return Marks(before.sent, before.sent_ms)
         case _:
             assert_never(mark.kind)
