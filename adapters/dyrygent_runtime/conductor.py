@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Final
 
-from dyrygent_core import Attempt, Failed, Observation, Outcome, WorkflowState
+from dyrygent_core import Attempt, Definition, Failed, Observation, Outcome, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError, JournalError, JournalUnavailableError, quoted
 from dyrygent_core.ports import Adapter, Clock, Entry, Journal, Refusal, WorkflowKey, WorkflowOutcome
 from dyrygent_core.versions import KNOWN_RULES, Rules
@@ -52,6 +52,7 @@ class Conductor:
     `listeners` are told what its turns change, see `listeners`; more may be added to it later.
     `rules`: the versions of the rules that it follows, those of this release; whoever plays another gives others.
     `mark`: how it says what it has sent as an owner; by default at once, see `late_marks`.
+    `definitions`: where it keeps what it decodes, by digest; conductors of one process and the same rules may share it.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Conductor:
         listeners: Iterable[Listener] = (),
         rules: Mapping[int, Rules] = KNOWN_RULES,
         mark: MarkSent | None = None,
+        definitions: MutableMapping[bytes, Definition] | None = None,
     ) -> None:
         self.journal = journal
         self.adapter = adapter
@@ -73,7 +75,7 @@ class Conductor:
         self.reach = reach or kill_from_environment()
         self.listeners = Listeners(listeners)
         self.rules = rules
-        self._folds = Folds(journal, self.reach, rules)
+        self._folds = Folds(journal, self.reach, rules, definitions)
         common = (journal, adapter, self.settings, self.clock, self.reach)
         self._sender = Sender(*common, mark=mark or journal.mark)
         self._prompt_sender = Sender(*common, mark=journal.mark)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -57,12 +57,18 @@ class CaughtUp:
 class Folds:
     """The folds of one process. Threads may share it."""
 
-    def __init__(self, journal: Journal, reach: Reach, rules: Mapping[int, Rules] = KNOWN_RULES) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        reach: Reach,
+        rules: Mapping[int, Rules] = KNOWN_RULES,
+        definitions: MutableMapping[bytes, Definition] | None = None,
+    ) -> None:
         self._journal = journal
         self._reach = reach
         self._rules = rules
         self.cache = FoldCache()
-        self._definitions: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
+        self._definitions = WeakValueDictionary[bytes, Definition]() if definitions is None else definitions
 
     def now(self, key: WorkflowKey) -> CaughtUp:
         """Fold what this process has not seen; nothing is written. Raises `UnknownWorkflowError`."""

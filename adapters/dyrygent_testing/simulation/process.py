@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
-from dyrygent_core import Attempt, Observation
+from dyrygent_core import Attempt, Definition, Observation
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime import Conductor, Settings, Sweeper
@@ -52,6 +52,8 @@ class World:
     settings: Settings
     tasks: Tasks
     duration_ms: Callable[[Attempt], int]
+    definitions: dict[bytes, Definition] = field(factory=dict[bytes, Definition])
+    """What was decoded, by digest: each process would make the same of it."""
 
 
 class _Clock:
@@ -101,6 +103,7 @@ class Process:
             clock=_Clock(world.loop, 86_400_000 * len(life.process) + 1_000 * life.boot),
             reach=self._reach,
             mark=self.marks.add,
+            definitions=world.definitions,
         )
         self.adapter.conductor = self.conductor
         self.outbox = VirtualOutbox(
@@ -111,6 +114,7 @@ class Process:
             clock = self.conductor.clock
             self._keeper = LeaseKeeper(self.journal, world.settings, clock, self.worker.lease)
             self._sweeper = Sweeper(self.conductor)
+            self._renewal_ms = min(world.settings.poll_ms, world.settings.lease_ms // 3)
             self.later(0, self._renew)
             self.later(0, self._sweep)
 
@@ -200,8 +204,7 @@ class Process:
         """Do what a round of the lease's own thread does."""
         if self._keeper.is_due:
             self.act(ActKind.LEASE, self._keeper.renew)
-        settings = self.world.settings
-        self.later(min(settings.poll_ms, settings.lease_ms // 3), self._renew)
+        self.later(self._renewal_ms, self._renew)
 
     def sweep(self) -> None:
         """Look after all workflows that are due, as it does by itself now and then."""

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from dyrygent_core import Attempt, Call, Definition, Node, Observation, State, Workflow, advance
 from dyrygent_core.errors import UnknownWorkflowError
-from dyrygent_core.ports import Journal
+from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_testing.simulation.agenda import Agenda
@@ -147,10 +147,10 @@ class Scene:
     def _trace(self) -> Trace:
         """Ask every process what it believes, and tell all; nothing goes on after that."""
         self._fate.strikes_no_more()
-        histories = self._histories()
+        keys = [self._store.definition(name).key for name in self._started]
         for process in self._workers():
             if process.is_alive:
-                process.act(ActKind.REQUEST, partial(self._look, process, histories))
+                process.act(ActKind.REQUEST, partial(self._look, process, keys))
         trace = self.told()
         for process in self._processes.values():
             process.marks.forget()
@@ -180,27 +180,36 @@ class Scene:
         )
 
     def _histories(self) -> tuple[History, ...]:
-        return tuple(self._history(name) for name in self._names if not self.recorder.is_first(name))
+        return tuple(map(self._history, self._started))
 
-    def _look(self, process: Process, histories: Sequence[History]) -> None:
+    @property
+    def _started(self) -> list[str]:
+        return [name for name in self._names if not self.recorder.is_first(name)]
+
+    def _look(self, process: Process, keys: Sequence[WorkflowKey]) -> None:
         """Have a process say once more what it believes."""
-        for history in histories:
-            self.recorder.view(process.life, process.conductor.refresh(history.key))
+        for key in keys:
+            self.recorder.view(process.life, process.conductor.refresh(key))
 
     def _history(self, name: str) -> History:
-        stored, graph = self._store.definition(name), self._definition.graph
+        stored, definition = self._store.definition(name), self._shared_definition()
+        graph = definition.graph
         entries = self._store.read(stored.key)
         state, _ = advance(graph, State.initial(graph), [entry.observation for entry in entries])
         told = {attempt for it in self.recorder.wrote if it.workflow == name for attempt in it.results}
         return History(
             key=stored.key,
-            definition=self._definition,
+            definition=definition,
             calls=self._calls,
             entries=entries,
             results=self._store.results(stored.key, sorted(told)),
             state=state,
             is_open=stored.is_open,
         )
+
+    def _shared_definition(self) -> Definition:
+        """Give the definition as the processes have decoded it if it is the same: to compare it costs nothing then."""
+        return next((it for it in self._world.definitions.values() if it == self._definition), self._definition)
 
 
 def _memory(clock: Callable[[], int]) -> Journal:
