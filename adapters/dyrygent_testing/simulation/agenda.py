@@ -7,12 +7,15 @@ nobody else is for the store to show: it is asked at once, and then each time th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dyrygent_core.ports import Created, WorkflowKey
 
 __all__ = ["Agenda"]
+
+_HEARD: Final = frozenset({"create", "append", "due", "rest", "remind", "close"})
 
 
 class Agenda:
@@ -21,6 +24,7 @@ class Agenda:
     def __init__(self, store_ms: Callable[[], int]) -> None:
         self._store_ms = store_ms
         self._due_ms: dict[str, int] = {}
+        self._next_ms: float = math.inf
         self._claims: dict[str, tuple[int, int]] = {}
         """Since when something is claimed, and when the store is to show next that it is."""
         self.changes = 0
@@ -29,13 +33,14 @@ class Agenda:
     @property
     def is_free(self) -> bool:
         """Whether nothing can be due now."""
-        now_ms = self._store_ms()
-        return all(it > now_ms for it in self._due_ms.values()) and all(it > now_ms for _, it in self._claims.values())
+        return self._next_ms > self._store_ms()
 
     def note(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any], answer: Any) -> None:
         """Note a call that was made, and its answer."""
+        if call not in _HEARD:
+            return
         now_ms, due_ms = self._store_ms(), self._due_ms
-        name = answer.key.id if isinstance(answer, Created) else _name(args)
+        name = _name(args, answer)
         match call:
             case "create":
                 self.changes += 1
@@ -59,7 +64,10 @@ class Agenda:
                     self._claims.pop(name, None)
             case _:
                 pass
+        self._next_ms = min([*due_ms.values(), *(at_ms for _, at_ms in self._claims.values())], default=math.inf)
 
 
-def _name(args: Sequence[Any]) -> str:
+def _name(args: Sequence[Any], answer: object) -> str:
+    if isinstance(answer, Created):
+        return answer.key.id
     return args[0].id if args and isinstance(args[0], WorkflowKey) else ""

@@ -44,6 +44,8 @@ class Worker:
         self._slots = slots
         self._most = slots + prefetch
         self._holdings: list[_Holding] = []
+        self._lease: Lease | None = None
+        """What it tells until it holds, or runs, something else."""
 
     @property
     def has_room(self) -> bool:
@@ -76,10 +78,12 @@ class Worker:
 
     def lease(self) -> Lease:
         """Tell which attempts are here."""
-        life = self._process.life
-        active = frozenset(it.item.attempt_id for it in self._holdings if it.is_active)
-        reserved = frozenset(it.item.attempt_id for it in self._holdings if not it.is_active)
-        return Lease(life.process, str(life.boot), active, reserved)
+        if self._lease is None:
+            life = self._process.life
+            active = frozenset(it.item.attempt_id for it in self._holdings if it.is_active)
+            reserved = frozenset(it.item.attempt_id for it in self._holdings if not it.is_active)
+            self._lease = Lease(life.process, str(life.boot), active, reserved)
+        return self._lease
 
     @property
     def running(self) -> list[Named]:
@@ -101,6 +105,7 @@ class Worker:
         content = message.content
         assert isinstance(content, Dispatch)
         self._holdings.append(_Holding(message, content, self._world.loop.now_ms))
+        self._lease = None
         self._start()
 
     def die(self) -> list[Message]:
@@ -116,6 +121,7 @@ class Worker:
                 return
             if not holding.is_active:
                 holding.is_active = True
+                self._lease = None
                 self._process.later(0, partial(self._process.act, ActKind.RUN, partial(self._begin, holding)))
 
     def _begin(self, holding: _Holding) -> None:
@@ -168,6 +174,7 @@ class Worker:
 
     def _let_go(self, holding: _Holding) -> None:
         self._holdings.remove(holding)
+        self._lease = None
         item, now_ms = holding.item, self._world.loop.now_ms
         self._world.recorder.held.append(
             Held(self._process.life, item.workflow.id, item.attempt, holding.since_ms, now_ms)
