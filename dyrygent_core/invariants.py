@@ -25,6 +25,8 @@ from dyrygent_core.tries import FIRST_TRY, Tries
 __all__ = ["check_state"]
 
 _ON_ITS_WAY: Final = (Status.READY, Status.SCHEDULED)
+_FINAL: Final = bytes(code for code in range(256) if cells.is_final(code))
+_SCHEDULED: Final = bytes([Status.SCHEDULED])
 
 
 def check_state(state: State, *, since: State | None = None) -> None:
@@ -91,13 +93,14 @@ def _check_held(state: State, codes: bytes) -> None:
 def _check_whole(state: State, codes: bytes) -> None:
     flags, graph = state.side.flags, state.graph
     ordinary = codes[: graph.finalizers.start]
-    if state.is_finished and not all(map(cells.is_final, codes)):
+    are_all_final, is_work_over = _are_final(codes), _are_final(ordinary)
+    if state.is_finished and not are_all_final:
         _fail("it is finished, but not every node is final")
-    if flags.is_work_over and not all(map(cells.is_final, ordinary)):
+    if flags.is_work_over and not is_work_over:
         _fail("its ordinary nodes are said to be final, but are not")
-    if flags.has_begun and not flags.is_work_over and all(map(cells.is_final, ordinary)):
+    if flags.has_begun and not flags.is_work_over and is_work_over:
         _fail("every ordinary node is final, but that is not noted")
-    if flags.is_ending and not all(cells.is_final(code) or code == Status.SCHEDULED for code in ordinary):
+    if flags.is_ending and not _are_final(ordinary, besides=_SCHEDULED):
         _fail("it is ending, but a node still waits, or waits for its retry")
     if Status.CANCELLED in codes and not flags.is_ending and flags.round == 1:
         _fail("a node is CANCELLED, but nothing has ended the workflow")
@@ -225,6 +228,10 @@ def _check_band(state: State, codes: bytes, node: int, band: Band) -> None:
 
 def _started(state: State, codes: Sequence[int]) -> list[tuple[int, Band]]:
     return [(node, band) for node, band in state.side.bands.items() if cells.status_of(codes[node]) in _ON_ITS_WAY]
+
+
+def _are_final(codes: bytes, besides: bytes = b"") -> bool:
+    return not codes.translate(None, _FINAL + besides)
 
 
 def _find(state: State, code: int) -> Iterator[int]:

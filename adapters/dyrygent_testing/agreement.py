@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from dyrygent_core import Progress, State, Status
-from dyrygent_testing.model_board import Board, Place
+from dyrygent_testing.model_board import Board
 
 __all__ = ["check_agreement"]
 
@@ -20,19 +20,21 @@ def check_agreement(state: State, board: Board, *, nodes: Collection[str] | None
     _compare(_of_the_whole(state, board))
     if nodes is None:
         _compare(_counted(state, board))
-    _compare(_of_each_node(state, board, board.places if nodes is None else nodes))
+    for name in board.places if nodes is None else nodes:
+        _compare(_of_node(state, board, name), name)
 
 
-def _compare(answers: Iterator[tuple[str, object, object]]) -> None:
+def _compare(answers: Iterator[tuple[str, object, object]], name: str | None = None) -> None:
     for what, told, expected in answers:
         if told != expected:
-            message = f"{what}: the state says {told!r}, the model {expected!r}"
+            asked = what if name is None else f"{what}({name!r})"
+            message = f"{asked}: the state says {told!r}, the model {expected!r}"
             raise AssertionError(message)
 
 
 def _of_the_whole(state: State, board: Board) -> Iterator[tuple[str, object, object]]:
     in_flight = board.in_flight
-    yield "statuses", dict(state.statuses), board.statuses
+    yield "statuses", state.statuses, board.statuses
     yield "workflow_state", state.workflow_state, board.workflow_state
     yield "attempts_in_flight", state.attempts_in_flight, in_flight
     yield "in_flight", state.in_flight, len(in_flight)
@@ -66,17 +68,12 @@ def _progress(board: Board) -> Progress:
     return Progress(done, len(statuses), statuses.count(Status.SCHEDULED), statuses.count(Status.FAILED))
 
 
-def _of_each_node(state: State, board: Board, names: Collection[str]) -> Iterator[tuple[str, object, object]]:
-    for name in names:
-        place = board.places[name]
-        yield f"status({name!r})", state.status(name), place.status
-        yield f"width({name!r})", state.width(name), board.width(name)
-        yield f"instance_statuses({name!r})", state.instance_statuses(name), board.instance_statuses(name)
-        yield f"sizes({name!r})", state.sizes(name), place.sizes
-        yield f"branches({name!r})", state.branches(name), place.branches
-        for at in _indexes(place):
-            yield f"attempt({name!r}, {at})", state.attempt(name, at), place.attempt(at)
-
-
-def _indexes(place: Place) -> range:
-    return range(max(1, len(place.instances or ())))
+def _of_node(state: State, board: Board, name: str) -> Iterator[tuple[str, object, object]]:
+    place = board.places[name]
+    yield "status", state.status(name), place.status
+    yield "width", state.width(name), board.width(name)
+    yield "instance_statuses", state.instance_statuses(name), board.instance_statuses(name)
+    yield "sizes", state.sizes(name), place.sizes
+    yield "branches", state.branches(name), place.branches
+    for at in range(max(1, len(place.instances or ()))):
+        yield "attempt", state.attempt(name, at), place.attempt(at)

@@ -223,11 +223,20 @@ class Model(Board):
         return has_changed
 
     def _to_look_at(self) -> list[Place]:
-        """Give the places that are not as when this was asked last, those below them and those without edges."""
+        """Give the places that are not as when this was asked last, those below them and those without edges.
+
+        What is below a place looks at no more than what it ended as.
+        """
+        before = self._looked_at
         now = {name: (place.status, place.branches) for name, place in self.places.items()}
-        changed = [name for name, it in now.items() if self._looked_at.get(name) != it]
+        names = {name for name, it in now.items() if before.get(name) != it}
+        names |= {
+            below
+            for name in names
+            if now[name][0].is_final or name not in before or before[name][0].is_final
+            for below in self._below[name]
+        }
         self._looked_at = now
-        names = {*changed, *(below for name in changed for below in self._below[name])}
         return [it for name, it in self.places.items() if name in names or not it.node.depends_on]
 
     def _start_a_map(self) -> bool:
@@ -269,11 +278,10 @@ class Model(Board):
         """Once all ordinary nodes are final, start those of the whole workflow that go with what they came to."""
         if self.is_work_over or not self.has_begun:
             return False
-        ordinary = [place for place in self.places.values() if place.is_ordinary]
-        if not all(place.status.is_final for place in ordinary):
+        if not all(place.status.is_final or not place.is_ordinary for place in reversed(self.places.values())):
             return False
         self.is_work_over = True
-        roles = roles_for(self.come_to(ordinary))
+        roles = roles_for(self.come_to(place for place in self.places.values() if place.is_ordinary))
         for place in self.places.values():
             if place.status is Status.WAITING and place.node.role in roles:
                 self._start(place, 1)

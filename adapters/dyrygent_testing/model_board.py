@@ -108,7 +108,9 @@ class Board:
     @property
     def is_finished(self) -> bool:
         """Whether every node is final, and it has begun or was cancelled before."""
-        return (self.has_begun or self.is_cancelled) and all(it.status.is_final for it in self.places.values())
+        if not self.has_begun and not self.is_cancelled:
+            return False
+        return all(it.status.is_final for it in reversed(self.places.values()))  # the last ones end last
 
     @property
     def workflow_state(self) -> WorkflowState:

@@ -15,6 +15,7 @@ from dyrygent_core import (
     RerunRequested,
     Role,
     SkipRequested,
+    State,
     Status,
     Succeeded,
 )
@@ -43,7 +44,9 @@ def check_journal(trace: Trace, replay: Replay) -> Iterator[Violation]:
 def _check_once(replay: Replay) -> Iterator[Violation]:
     """I2: an attempt is emitted once and ends once, and what is final stays so for its round."""
     emitted: set[Attempt] = set()
+    statuses = dict(State.initial(replay.history.definition.graph).statuses.items())
     for step in replay.steps:
+        before, statuses = statuses, dict(step.state.statuses.items())
         where = f"{replay.id}:{step.entry.position}"
         for attempt in step.emitted:
             if attempt in emitted:
@@ -53,9 +56,9 @@ def _check_once(replay: Replay) -> Iterator[Violation]:
             yield Violation("I2", f"{where} ends {step.counted.attempt} again")
         if step.before.round != step.state.round:
             continue
-        for node, status in step.before.statuses.items():
-            if status.is_final and step.state.status(node) is not status:
-                yield Violation("I2", f"{where} makes {node!r} {step.state.status(node).name}, which was {status.name}")
+        for node, status in before.items():
+            if statuses[node] is not status and status.is_final:
+                yield Violation("I2", f"{where} makes {node!r} {statuses[node].name}, which was {status.name}")
 
 
 def _check_results(trace: Trace, replay: Replay) -> Iterator[Violation]:
@@ -91,8 +94,8 @@ def _check_model(trace: Trace, replay: Replay) -> Iterator[Violation]:
         if step.counted is not None:
             outcomes[step.counted.attempt.node] += (step.counted,)
     expected = _final(replay, outcomes)
-    if expected != dict(replay.history.state.statuses):
-        told = dict(replay.history.state.statuses)
+    told = dict(replay.history.state.statuses.items())
+    if expected != told:
         yield Violation("I4", f"{replay.id}: for these outcomes the statuses are {expected}, not {told}")
 
 

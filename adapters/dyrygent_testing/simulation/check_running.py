@@ -67,7 +67,10 @@ def _check_untouched(replay: Replay, attempt: Attempt, its: Sequence[Executed], 
 
 def _is_of(outcome: Outcome, its: Sequence[Executed]) -> bool:
     """Tell whether one of these executions came to this outcome, sizes and times apart: a look-up has none of them."""
-    plain = evolve(outcome, at_ms=0, ran=None) if not isinstance(outcome, Lost) else outcome
+    unstamped = evolve(outcome, at_ms=0)
+    if any(it.outcome == unstamped for it in its):
+        return True
+    plain = evolve(unstamped, ran=None) if not isinstance(unstamped, Lost) else unstamped
     if isinstance(plain, Succeeded):
         plain = evolve(plain, sizes=())
     for it in its:

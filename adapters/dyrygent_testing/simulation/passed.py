@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import evolve
-
 from dyrygent_core import Attempt, Status
 from dyrygent_core.calls import Template
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import DyrygentError
-from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, resolve
+from dyrygent_core.refs import ITEM, NO_VALUE, SUMMARY, Reference, resolve
 from dyrygent_runtime.elements import blocks_of, list_at
 from dyrygent_testing.simulation.replay import Replay
 from dyrygent_testing.simulation.trace import Trace
@@ -77,7 +75,7 @@ class Passed:
 def _filled(template: Template, value_of: Callable[[str], Any], summaries: Any) -> Any:
     """Put values in the places of references; an error is an answer too."""
     whole = [JSON_VALUES.decode(JSON_VALUES.encode(template.value))]
-    references = [evolve(it, at=(0, *it.at)) for it in template.references]
+    references = [Reference((0, *it.at), it.node, it.path, it.fallback) for it in template.references]
     for reference in references:
         if reference.node == SUMMARY:
             _at(whole, reference.at[:-1])[reference.at[-1]] = next(summaries)
