@@ -215,7 +215,8 @@ class Graph:
 
         A mapped node's own result is its width long, so that is never measured.
         """
-        return _measured(self.nodes, self.successors, self.number(node_id))
+        number = self.number(node_id)
+        return _measured(self.nodes, self.successors, number) if self.mapped else ()
 
 
 @frozen
