@@ -198,3 +198,14 @@ def test_a_conductor_that_is_gone_is_not_kept_by_the_fork_hook(world: World) -> 
     gc.collect()
 
     assert gone() is None
+
+
+def test_conductors_that_share_definitions_decode_each_once(world: World) -> None:
+    """What one has decoded serves another that was given the same place to keep it in, and no other."""
+    run = world.start(chain("a", "b"))
+    shared: dict[bytes, Definition] = {}
+    one, other = (Conductor(world.journal, world.engine, definitions=shared) for _ in range(2))
+
+    assert one.refresh(run.key).definition is other.refresh(run.key).definition
+    assert len(shared) == 1
+    assert world.process().refresh(run.key).definition is not one.refresh(run.key).definition
