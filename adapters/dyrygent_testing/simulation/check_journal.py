@@ -66,8 +66,7 @@ def _check_results(trace: Trace, replay: Replay) -> Iterator[Violation]:
         for attempt in _counted(replay, wrote):
             for name, value in wrote.results.items():
                 is_its = (name.node, name.number) == (attempt.node, attempt.number)
-                if is_its and replay.history.results.get(name) != value:
-                    stored = replay.history.results.get(name)
+                if is_its and (stored := trace.results.get((replay.id, name))) != value:
                     text = f"{replay.id}: the result {value!r} of {attempt}, which counted, became {stored!r}"
                     yield Violation("I2", text)
 
@@ -91,8 +90,7 @@ def _check_model(trace: Trace, replay: Replay) -> Iterator[Violation]:
         if step.counted is not None:
             outcomes[step.counted.attempt.node] += (step.counted,)
     expected = _final(replay, outcomes)
-    if expected != dict(replay.history.state.statuses):
-        told = dict(replay.history.state.statuses)
+    if expected != (told := dict(replay.state.statuses)):
         yield Violation("I4", f"{replay.id}: for these outcomes the statuses are {expected}, not {told}")
 
 

@@ -10,13 +10,12 @@ from typing import Final
 
 from attrs import frozen
 
-from dyrygent_core import Attempt, Observation, Outcome, SkipRequested, State, Status, advance
+from dyrygent_core import Attempt, History, Observation, Outcome, SkipRequested, State, Status, advance
 from dyrygent_core.errors import InvariantError
 from dyrygent_core.invariants import check_state
 from dyrygent_core.ports import Entry
 from dyrygent_testing.agreement import check_agreement
 from dyrygent_testing.model import Model
-from dyrygent_testing.simulation.trace import History
 
 __all__ = ["Replay", "Step"]
 
@@ -63,7 +62,12 @@ class Replay:
     @property
     def id(self) -> str:
         """The workflow's id."""
-        return self.history.key.id
+        return self.history.id
+
+    @property
+    def state(self) -> State:
+        """Where everything stood in the end."""
+        return self.state_at(len(self.steps))
 
     def state_at(self, position: int) -> State:
         """Return where everything stood after an entry."""
@@ -86,7 +90,7 @@ def _steps(history: History, disagreements: list[str]) -> Iterator[Step]:
         in_flight = model.in_flight
         expected = model.observe(fact)
         state, emitted = advance(graph, before, [fact])
-        where = f"{history.key.id}:{entry.position} {fact!r}"
+        where = f"{history.id}:{entry.position} {fact!r}"
         if emitted != expected:
             disagreements.append(f"{where} emits {emitted}, in the model {expected}")
         try:
