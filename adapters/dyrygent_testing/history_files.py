@@ -109,6 +109,9 @@ def save_history(history: History, path: FilePath, *, detail: Detail | str = Det
     if not isinstance(cast("object", history), History):
         message = f"save_history takes what run.history() or trace.history gives, not {shown(history)}"
         raise UsageError(message)
+    if not isinstance(cast("object", path), str | PathLike):
+        message = f"save_history takes the path of the file to write, not {shown(path)}"
+        raise UsageError(message)
     is_whole = named(Detail, "detail", detail) is Detail.EVERYTHING
     told = recorded(history if is_whole else _structure(history))
     written = _written(told, is_whole=is_whole)

@@ -47,6 +47,7 @@ from dyrygent_testing.model_ends import (
     width_of,
 )
 from dyrygent_testing.model_rules import fate
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["Model", "Outcomes", "fate", "final_statuses", "result_of"]
 
@@ -61,7 +62,11 @@ class Model(Board):
         return other
 
     def observe(self, observation: Observation) -> tuple[Attempt, ...]:  # noqa: C901  # a case for each kind
-        """Take one observation; return the attempts to schedule, in the order of their release."""
+        """Take one observation; return the attempts to schedule, in the order of their release.
+
+        Raises `UsageError` for what is none.
+        """
+        check_kind("an observation", observation, Observation, "one of dyrygent_core, such as Begin()")
         match observation:
             case Begin():
                 self._begin(observation)

@@ -42,6 +42,7 @@ from dyrygent_testing.simulation.faults import point
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.stage import Stage
 from dyrygent_testing.simulation.tasks import Functions
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["WorkflowMachine"]
 
@@ -82,9 +83,12 @@ class WorkflowMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        check_kind("workers", self.workers, Workers, "Workers, such as Workers(2)")
+        check_kind("waiting_times", self.waiting_times, Settings, "Settings of dyrygent_runtime")
         rooms = [Room(self.workers.slots, self.workers.prefetch, self.workers.send_limit)] * self.workers.count
-        functions = self.make_functions()
-        self._stage = Stage(self.make_workflow(), functions=functions, rooms=rooms, settings=self.waiting_times)
+        workflow, functions = self.make_workflow(), self.make_functions()
+        check_kind("the workflow", workflow, Workflow, "a Workflow")
+        self._stage = Stage(workflow, functions=functions, rooms=rooms, settings=self.waiting_times)
 
     def make_workflow(self) -> Workflow:
         """Return the workflow; by default it is the class's own. Called for every run."""

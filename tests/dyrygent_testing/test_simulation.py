@@ -262,7 +262,7 @@ def test_an_empty_workflow_ends_at_once() -> None:
 @pytest.mark.parametrize(
     ("place", "kind", "hint"),
     [
-        ("point.after_apend", FaultKind.CRASH, "there is no such place"),
+        ("point.after_apend", FaultKind.CRASH, "there is no place .* did you mean .point.after_append."),
         ("message.sent", FaultKind.STOP, "what can is lose, duplicate, delay"),
         ("point.after_append", FaultKind.LOST_REPLY, "what can is crash, pause"),
     ],

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from dyrygent_core import Outcome, UsageError, Workflow
-from dyrygent_core.checks import named
+from dyrygent_core.checks import check_int, shown
 from dyrygent_core.errors import quoted
 from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
 from dyrygent_testing.checking.verdicts import Invariant, differences, not_well, unkept, wrong_with
 from dyrygent_testing.simulation import FaultKind, Trace, Workers, simulate
 from dyrygent_testing.simulation.simulate import Durations
 from dyrygent_testing.simulation.tasks import Functions
+from dyrygent_testing.subjects import check_kind, check_size, check_strategy, list_of, members_of
 
 __all__ = ["check_workflow"]
 
@@ -63,9 +64,14 @@ def check_workflow(
     Raises `UsageError` as `simulate` does, and for functions that do not come to the same when they are run again.
     """
     __tracebackhide__ = True  # pytest shows the line that calls this, and the report
-    if callable(invariants):
-        message = f"invariants are a sequence of functions; write invariants=[{getattr(invariants, '__name__', '…')}]"
-        raise UsageError(message)
+    invariants = _functions_in(invariants)
+    if outcomes is not None:
+        check_strategy("outcomes", outcomes, "st.just({})")
+    kinds = members_of(FaultKind, "faults", faults)
+    check_size("examples", examples, 1)
+    if settings is not None:
+        check_kind("settings", settings, hypothesis_settings, "Hypothesis's, such as settings(max_examples=1_000)")
+    check_int("seed", seed)
     functions = {} if functions is None else functions  # so that what is made up is the same in every run
     checked = _Checked(workflow, invariants, functions=functions, durations=durations, workers=workers)
     calm = checked.calm({})
@@ -75,11 +81,11 @@ def check_workflow(
         graph,
         mishaps(graph) if outcomes is None else outcomes,
         calm.hits,
-        kinds=[named(FaultKind, "a kind of faults", kind) for kind in faults],
+        kinds=kinds,
         is_crowded=workers is None,
         length_ms=calm.ended_ms,
     )
-    told = settings or _plain(examples)
+    told = _plain(examples) if settings is None else settings
 
     @seeded(seed)
     @hypothesis_settings(told, verbosity=_verbosity(told), report_multiple_bugs=False, print_blob=False)
@@ -101,6 +107,20 @@ _UNSTEADY: Final = (
     "the functions come to something else when the same simulation is run again, so they keep something between two "
     "runs, or depend on chance or time; give check_workflow a function that makes them anew: functions=lambda: {…}"
 )
+
+
+def _functions_in(invariants: Any) -> tuple[Invariant, ...]:
+    if callable(invariants):
+        message = f"invariants are a sequence of functions; write invariants=[{getattr(invariants, '__name__', '…')}]"
+        raise UsageError(message)
+    found = list_of("invariants", invariants, "functions")
+    for invariant in found:
+        if not callable(invariant):
+            message = (
+                f"an invariant is a function of the Trace, such as lambda trace: trace.ran('a'), not {shown(invariant)}"
+            )
+            raise UsageError(message)
+    return found
 
 
 def _plain(examples: int) -> hypothesis_settings:

@@ -26,6 +26,7 @@ from dyrygent_core import (
     TimedOut,
 )
 from dyrygent_testing.simulation import Fault, FaultKind, kinds_at
+from dyrygent_testing.subjects import check_outcomes
 
 __all__ = ["Schedule", "code_of", "mishaps", "schedules"]
 
@@ -90,9 +91,11 @@ def schedules(
     too. `length_ms`: how long a run without faults takes.
     """
     nodes = [*graph.numbers]
+    comes_to = draw(outcomes)
+    check_outcomes(comes_to, graph)
     moments = st.sampled_from([None] * 3 * _MOMENTS + [length_ms * at // _MOMENTS for at in range(_MOMENTS)])
     return Schedule(
-        outcomes=draw(outcomes),
+        outcomes=comes_to,
         order=draw(_orders(nodes)),
         workers=draw(st.sampled_from([1, 1, 2, 3])) if is_crowded else None,
         faults=draw(_faults(hits, kinds)),

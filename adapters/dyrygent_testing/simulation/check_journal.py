@@ -17,6 +17,7 @@ from dyrygent_core import (
     SkipRequested,
     Status,
     Succeeded,
+    UsageError,
 )
 from dyrygent_testing.model import final_statuses
 from dyrygent_testing.simulation.faults import FaultKind
@@ -97,7 +98,7 @@ def _check_model(trace: Trace, replay: Replay) -> Iterator[Violation]:
 def _final(replay: Replay, outcomes: Mapping[str, Sequence[Outcome]]) -> Mapping[str, Status] | str:
     try:
         return final_statuses(replay.history.definition.graph, {name: tuple(its) for name, its in outcomes.items()})
-    except (AssertionError, IndexError) as problem:
+    except UsageError as problem:
         return f"none at all ({problem!r})"
 
 

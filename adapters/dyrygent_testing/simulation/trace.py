@@ -22,9 +22,9 @@ from dyrygent_core import (
     Outcome,
     State,
     Status,
-    UnknownNodeError,
     UsageError,
 )
+from dyrygent_core.checks import check_whole
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
 from dyrygent_core.phrases import counted
@@ -32,6 +32,7 @@ from dyrygent_core.ports import WorkflowOutcome
 from dyrygent_runtime.settings import Settings
 from dyrygent_testing.simulation.faults import Fault, Faults
 from dyrygent_testing.simulation.telling import chart, seconds, story_of, tale
+from dyrygent_testing.subjects import check_nodes
 
 __all__ = [
     "Act",
@@ -327,9 +328,7 @@ class Trace:
         `=` stands for running, `x` for where that failed, `?` for where the worker died, `!` for a fault.
         Raises `UsageError` for less than 60 characters.
         """
-        if width < _NARROWEST:
-            message = f"a timeline needs {_NARROWEST} characters or more, not {width}"
-            raise UsageError(message)
+        check_whole("the width of a timeline", width, _NARROWEST)
         return chart(self, width)
 
     def story(self, node: str) -> str:
@@ -341,9 +340,7 @@ class Trace:
         if not self.histories:
             message = f"no workflow has started after {seconds(self.ended_ms)}, so there is no node {quoted(node)}"
             raise UsageError(message)
-        known = self.histories[0].definition.graph.numbers
-        if node not in known:
-            raise UnknownNodeError(node, known=known)
+        check_nodes([node], self.histories[0].definition.graph)
 
     def _all_executions(self) -> Sequence[Executed]:
         return [it for it in self.executed if it.workflow == self.histories[0].id] if self.histories else []
