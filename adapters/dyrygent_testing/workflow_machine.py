@@ -141,11 +141,16 @@ class WorkflowMachine(RuleBasedStateMachine):
     # What one does, in rules of one's own
 
     def end(self, outcome: Outcome) -> None:
-        """End an attempt that runs."""
+        """End an attempt that runs; raises `UsageError` for one that does not."""
+        check_kind("the outcome", outcome, Outcome, "an outcome, such as Succeeded(attempt)")
+        if outcome.attempt not in self.running:
+            message = f"{outcome.attempt} does not run, so it cannot end; self.running has those that do"
+            raise UsageError(message)
         self._stage.end(outcome)
 
     def ask(self, request: Observation) -> None:
-        """Ask something of the workflow, as a user would."""
+        """Ask something of the workflow, as a user would; raises `UsageError` for what is no observation."""
+        check_kind("the request", request, Observation, "an observation, such as CancelRequested()")
         self._stage.ask(request)
 
     # Executions

@@ -28,7 +28,7 @@ from dyrygent_core import (
 from dyrygent_core.errors import quoted
 from dyrygent_testing.simulation import Trace, violations_in
 
-__all__ = ["Invariant", "differences", "not_well", "unkept", "wrong_with"]
+__all__ = ["Invariant", "differences", "is_comparable", "not_well", "unkept", "wrong_with"]
 
 Invariant: TypeAlias = Callable[[Trace], Any]
 """What a user wants to hold of every run: raises if it does not, or returns what is false and not None."""
@@ -92,7 +92,7 @@ def _said(problem: Exception) -> str:
 
 def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> Sequence[str]:
     """Say in what a run came to another end than a calm one of the same outcomes, where both must come to the same."""
-    if not _is_comparable(trace, calm, outcomes):
+    if not is_comparable(trace, calm, outcomes):
         return ()
     return [told for node in trace.statuses if (told := _difference(trace, calm, node))]
 
@@ -122,7 +122,7 @@ def _reached(trace: Trace, node: str) -> str:
     return f"{status.name} ({why})" if why else status.name
 
 
-def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
+def is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
     """Tell whether the order and the faults must not be felt: where they are not the meaning, and made no outcome.
 
     An attempt that is lost, or times out, by a fault is another outcome than the calm run had. It must not be felt

@@ -350,14 +350,12 @@ class Trace:
         return [it for it in self._all_executions() if it.attempt.node == node]
 
     def _returned(self, attempt: Attempt) -> Any:
-        ran = [it for it in self._all_executions() if it.attempt == attempt and it.returned is not None]
-        counted = [it for it in ran if it.outcome in self._recorded()]
-        data = (counted or ran)[0].returned
+        ran = [it for it in self._executions(attempt.node) if it.attempt == attempt and it.returned is not None]
+        its = [fact for fact in self.observations if isinstance(fact, Outcome) and fact.attempt == attempt]
+        recorded = [evolve(fact, at_ms=0) for fact in its]
+        data = next((it for it in ran if it.outcome in recorded), ran[0]).returned
         assert data is not None
         return JSON_VALUES.decode(data)
-
-    def _recorded(self) -> Sequence[Observation]:
-        return [evolve(entry.observation, at_ms=0) for entry in self.histories[0].entries]
 
     # All of it
 
