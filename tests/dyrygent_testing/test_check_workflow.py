@@ -190,6 +190,29 @@ def test_an_invariant_may_return_false() -> None:
     assert told[1] == "  <lambda>: it returned False"
 
 
+def test_an_invariant_that_asks_for_nobody_is_shown_by_its_own_line() -> None:
+    """The line is the user's, not the one of ours that refuses it."""
+
+    def misspelt(trace: Trace) -> None:
+        assert trace.count("bill") < 2
+
+    told = told_by(order(), invariants=[misspelt], examples=5)
+
+    assert told[1].startswith("  misspelt: UnknownNodeError: node 'bill' is not in the graph")
+    assert told[1].endswith(', at assert trace.count("bill") < 2')
+
+
+def test_all_that_an_invariant_says_is_shown() -> None:
+    """Line by line, without what pytest adds."""
+
+    def lists(trace: Trace) -> None:
+        assert trace.count("mail") > 9, "too few mails:\nmail"
+
+    told = told_by(order(), invariants=[lists], examples=5)
+
+    assert [line.strip() for line in told[1:4]] == ["lists: too few mails:", "mail", ""]
+
+
 @pytest.mark.parametrize("answer", [0, "", []])
 def test_whatever_is_false_breaks_an_invariant(answer: object) -> None:
     """A library's own False is none of Python's; None is what a function returns that only asserts."""
