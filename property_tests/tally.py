@@ -38,7 +38,7 @@ class Tally:
     def count(self, number: int, trace: Trace, violations: Iterable[Violation]) -> None:
         """Count one schedule."""
         self.schedules += 1
-        self.states.update(history.state.workflow_state.name for history in trace.histories)
+        self.states.update(state.workflow_state.name for state in trace.states)
         self.executions += len(trace.executed)
         self.entries += sum(len(history.entries) for history in trace.histories)
         self.struck.update((it.fault.place, it.fault.kind.value) for it in trace.struck)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from dyrygent_core import Progress, State, Status
 from dyrygent_testing.model_board import Board
+from dyrygent_testing.subjects import check_kind, check_nodes, list_of
 
 __all__ = ["check_agreement"]
 
@@ -16,7 +17,13 @@ def check_agreement(state: State, board: Board, *, nodes: Collection[str] | None
     `nodes`: those that may differ from an earlier agreement. Of the others no more is compared than their statuses
     and what is in flight, held or delayed of them, and nothing that is counted from that: it takes a fraction of the
     time.
+    Raises `UsageError` for what is no state or no model, and `UnknownNodeError`.
     """
+    check_kind("the state", state, State, "a State, such as State.initial(graph)")
+    check_kind("the model", board, Board, "a Model")
+    if nodes is not None:
+        nodes = list_of("nodes", nodes, "node ids")
+        check_nodes(nodes, board.graph)
     _compare(_of_the_whole(state, board))
     if nodes is None:
         _compare(_counted(state, board))

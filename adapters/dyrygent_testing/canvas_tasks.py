@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from dyrygent_core import UsageError
+from dyrygent_core.checks import shown
 from dyrygent_testing.canvas_plans import Atom, Chain, Chord, Errback, Group, Items, Plan, Ran, Style, shown_of
 
 __all__ = ["built", "canvas_app"]
@@ -20,9 +22,13 @@ def canvas_app(note: Callable[[Ran], object] | None = None, **conf: Any) -> Any:
 
     `note` is called with each execution: a task's name, and the arguments that it got. It runs eagerly, in memory,
     unless `conf` says otherwise.
+    Raises `UsageError` if `note` is no function.
     """
     from celery import Celery  # noqa: PLC0415  # an extra
 
+    if note is not None and not callable(cast("object", note)):
+        message = f"note must be a function of an execution, such as noted.append, not {shown(note)}"
+        raise UsageError(message)
     app = Celery("canvases", set_as_current=False)
     in_memory = {
         "broker_url": "memory://",
@@ -63,6 +69,9 @@ def built(plan: Plan, app: Any, chain: Callable[..., Any] | None) -> Any:
     """Make a canvas as it is planned; `chain` makes its chains, Celery's own by default."""
     from celery import chain as folding  # noqa: PLC0415  # an extra
 
+    if not callable(getattr(app, "signature", None)):
+        message = f"a canvas is built for an app, such as canvas_app(), not for {shown(app)}"
+        raise UsageError(message)
     with warnings.catch_warnings():  # of Celery, that one day it may call error callbacks for headers too
         warnings.simplefilter("ignore")
         return _built(plan, app, chain or folding)

@@ -30,7 +30,7 @@ from dyrygent_core import (
 )
 from dyrygent_core.invariants import check_state
 from dyrygent_testing.agreement import check_agreement
-from dyrygent_testing.history_strategies import outcomes_of, strays_for, successes_of
+from dyrygent_testing.history_strategies import endings_of, strays_for, successes_of
 from dyrygent_testing.model import Model
 from dyrygent_testing.strategies import graphs
 
@@ -80,7 +80,7 @@ class CoreMachine(RuleBasedStateMachine):
     def end(self, data: st.DataObject) -> None:
         """Let an attempt in flight end in any way."""
         attempt = data.draw(st.sampled_from(self.model.in_flight))
-        self.observe(data.draw(outcomes_of(self.graph, attempt)))
+        self.observe(data.draw(endings_of(self.graph, attempt)))
 
     @rule(waited_ms=st.integers(1, 10_000))
     def wait(self, waited_ms: int) -> None:

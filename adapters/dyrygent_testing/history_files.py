@@ -95,8 +95,9 @@ def recorded(history: History) -> Recorded:
 
 
 def save_history(history: History, path: FilePath, *, detail: Detail | str = Detail.STRUCTURE) -> None:
-    """Write a history, as `run.history()` gives it, into a file for `replay`, with what each entry emits.
+    """Write a history into a file for `replay`, with what each entry emits.
 
+    `history`: what `run.history()` gives, or `trace.history` of a simulation.
     Save it with the release that ran it: what that emits is what later releases are held to.
     No results are written, ever. `detail`: by default nothing that may be a secret is, apart from ids and names of
     tasks; `"everything"` adds arguments, the texts of failures and requests, and the names of workers.
@@ -106,7 +107,10 @@ def save_history(history: History, path: FilePath, *, detail: Detail | str = Det
     `OSError` as `open` does.
     """
     if not isinstance(cast("object", history), History):
-        message = f"save_history takes what run.history() returns, not {shown(history)}"
+        message = f"save_history takes what run.history() or trace.history gives, not {shown(history)}"
+        raise UsageError(message)
+    if not isinstance(cast("object", path), str | PathLike):
+        message = f"save_history takes the path of the file to write, not {shown(path)}"
         raise UsageError(message)
     is_whole = named(Detail, "detail", detail) is Detail.EVERYTHING
     told = recorded(history if is_whole else _structure(history))

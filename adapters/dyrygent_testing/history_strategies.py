@@ -43,9 +43,10 @@ from dyrygent_core.observations import NOT_A_LIST
 from dyrygent_testing.model import Model, Outcomes, result_of
 from dyrygent_testing.model_ends import width_of
 from dyrygent_testing.strategies import node_ids, payloads
-from dyrygent_testing.subjects import check_size, check_strategy, graph_of
+from dyrygent_testing.subjects import check_kind, check_nodes, check_size, check_strategy, graph_of, list_of
 
 __all__ = [
+    "endings_of",
     "failures",
     "histories",
     "observations",
@@ -98,13 +99,24 @@ def _outcomes_for(draw: st.DrawFn, graph: Graph) -> Outcomes:
 def _until_final(draw: st.DrawFn, graph: Graph, node: Node, index: int) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
     while not outcomes or result_of(graph, node, outcomes) is None:
-        outcomes.append(draw(outcomes_of(graph, Attempt(node.id, index, len(outcomes) + 1))))
+        outcomes.append(draw(endings_of(graph, Attempt(node.id, index, len(outcomes) + 1))))
     return tuple(outcomes)
 
 
+def outcomes_of(workflow: Workflow | Graph, attempt: Attempt) -> st.SearchStrategy[Outcome]:
+    """Draw what one attempt may come to: success for half of them, and what they shrink to.
+
+    Raises `UsageError` for what is no workflow or no attempt, and as `Workflow.build` does; `UnknownNodeError`.
+    """
+    graph = graph_of(workflow, "outcomes_of")
+    check_kind("the attempt", attempt, Attempt, "an Attempt, such as Attempt('a')")
+    check_nodes([attempt.node], graph)
+    return endings_of(graph, attempt)
+
+
 @st.composite
-def outcomes_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
-    """Draw what one attempt of a graph may come to: success for half of them, and what they shrink to."""
+def endings_of(draw: st.DrawFn, graph: Graph, attempt: Attempt) -> Outcome:
+    """Draw the same of any attempt, even of a node that is not there."""
     others: list[Outcome] = [
         Failed(attempt),
         TimedOut(attempt),
@@ -194,6 +206,8 @@ def histories(
     """
     graph = graph_of(workflow, "histories")
     check_size("max_size", max_size)
+    if requests is not None:
+        requests = list_of("requests", requests, "observations")
     for request in requests or ():
         if not isinstance(cast("object", request), Observation):
             message = f"requests are observations, such as CancelRequested(), not {shown(request)}"
@@ -242,7 +256,7 @@ def _next(
     is_expected = draw(st.integers(0, 9)) < _EXPECTED_OF_TEN
     if expected and is_expected:
         chosen = draw(st.sampled_from(expected))
-        return draw(outcomes_of(model.graph, chosen)) if isinstance(chosen, Attempt) else chosen
+        return draw(endings_of(model.graph, chosen)) if isinstance(chosen, Attempt) else chosen
     others = [strays, strays, asked, asked, *([st.sampled_from(history)] if history else [])]
     return draw(draw(st.sampled_from([other for other in others if not other.is_empty])))
 
@@ -277,4 +291,4 @@ def strays_for(draw: st.DrawFn, graph: Graph) -> Observation:
     name = draw(st.sampled_from([*graph.numbers, "nobody"]))
     attempt = Attempt(name, draw(st.sampled_from([0, 0, 1, 99])), draw(st.integers(1, 4)))
     others: list[Observation] = [RetryDue(attempt), Begin()]
-    return draw(st.sampled_from(others) | outcomes_of(graph, attempt))
+    return draw(st.sampled_from(others) | endings_of(graph, attempt))

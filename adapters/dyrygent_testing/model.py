@@ -48,6 +48,7 @@ from dyrygent_testing.model_ends import (
     width_of,
 )
 from dyrygent_testing.model_rules import fate
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["Model", "Outcomes", "fate", "final_statuses", "result_of"]
 
@@ -57,8 +58,8 @@ class Model(Board):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
-        self._below: dict[str, list[str]] = {node.id: [] for node in graph.nodes}
-        for node in graph.nodes:
+        self._below: dict[str, list[str]] = {node.id: [] for node in self.graph.nodes}
+        for node in self.graph.nodes:
             for edge in node.depends_on:
                 self._below[edge.node].append(node.id)
         self._looked_at: dict[str, tuple[Status, tuple[str, ...] | None]] = {}
@@ -71,7 +72,11 @@ class Model(Board):
         return other
 
     def observe(self, observation: Observation) -> tuple[Attempt, ...]:  # noqa: C901  # a case for each kind
-        """Take one observation; return the attempts to schedule, in the order of their release."""
+        """Take one observation; return the attempts to schedule, in the order of their release.
+
+        Raises `UsageError` for what is none.
+        """
+        check_kind("an observation", observation, Observation, "one of dyrygent_core, such as Begin()")
         match observation:
             case Begin():
                 self._begin(observation)

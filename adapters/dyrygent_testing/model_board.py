@@ -7,9 +7,10 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from dyrygent_core import Attempt, Graph, Node, Outcome, Status, WorkflowState
+from dyrygent_core import Attempt, Graph, Node, Outcome, Status, Workflow, WorkflowState
 from dyrygent_core.nodes import Role
 from dyrygent_testing.model_ends import verdict
+from dyrygent_testing.subjects import graph_of
 
 __all__ = ["Board", "Instance", "Place"]
 
@@ -82,8 +83,8 @@ class Place:
 class Board:
     """Where a whole workflow stands."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, workflow: Workflow | Graph) -> None:
+        self.graph = graph = graph_of(workflow, type(self).__name__)
         self.places = {node.id: Place(node) for node in graph.nodes}
         self.round: int = 1
         self.begun_ms = 0

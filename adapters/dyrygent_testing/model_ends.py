@@ -20,12 +20,15 @@ from dyrygent_core import (
     Status,
     Succeeded,
     UsageError,
+    Workflow,
     WorkflowState,
 )
+from dyrygent_core.errors import quoted
 from dyrygent_core.graph import Mode
 from dyrygent_core.nodes import MAX_WIDTH, Role
 from dyrygent_core.observations import TimedOut
 from dyrygent_testing.model_rules import fate
+from dyrygent_testing.subjects import check_outcomes, graph_of
 
 __all__ = ["Outcomes", "final_statuses", "is_well", "result_of", "roles_for", "verdict", "whole_of", "width_of"]
 
@@ -36,16 +39,22 @@ Of a mapped node it is the same for each of its instances, one after another.
 """
 
 
-def final_statuses(graph: Graph, outcomes: Outcomes) -> dict[str, Status]:
+def final_statuses(workflow: Workflow | Graph, outcomes: Outcomes) -> dict[str, Status]:
     """Return the status that every node ends with, if nobody interferes; by id, in topological order.
 
-    Raises `UsageError` for a graph that fails fast: there it depends on which attempt ends first.
+    `outcomes`: of every node, as `outcomes_for` draws them.
+
+    Raises `UsageError` for a workflow that fails fast, where it depends on which attempt ends first; for a node that
+    runs, and whose outcomes do not end it; and as `Workflow.build` does.
     """
+    graph = graph_of(workflow, "final_statuses")
     if graph.mode is Mode.FAIL_FAST:
         message = (
             "under 'fail_fast' the final statuses depend on the order of the outcomes; give them to a Model one by one"
         )
         raise UsageError(message)
+    check_outcomes(outcomes, graph)
+    outcomes = {node.id: outcomes.get(node.id, ()) for node in graph.nodes}
     known: dict[str, Status] = {}
     widths: dict[str, int] = {}
     ordinary = [node for node in graph.nodes if node.role is Role.NODE]
@@ -80,8 +89,11 @@ def _ends(graph: Graph, node: Node, outcomes: Outcomes, known: Mapping[str, Stat
 
 
 def _ran(graph: Graph, node: Node, outcomes: Sequence[Outcome]) -> Status:
-    result = result_of(graph, node, outcomes)
-    assert result is not None, f"{outcomes} do not end {node!r}"
+    result = result_of(graph, node, outcomes) if outcomes else None
+    if result is None:
+        number = len(outcomes) + 1
+        message = f"node {quoted(node.id)} runs, and its outcomes do not end it; add what its attempt {number} comes to"
+        raise UsageError(message)
     return result
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from dyrygent_core import Condition, Graph, Node, Status, Trigger
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["Branches", "fate"]
 
@@ -23,7 +24,13 @@ def fate(graph: Graph, node: Node, final: Mapping[str, Status], branches: Branch
 
     `final` has the statuses of those dependencies that are final. To a dependent that it did not take, a node that
     chose is as good as skipped.
+    Raises `UsageError` for what is none of that, and `UnknownNodeError` for a node that waits for one not in the graph.
     """
+    check_kind("the graph", graph, Graph, "a Graph, such as workflow.build()[0].graph")
+    check_kind("the node", node, Node, "a Node, such as graph.node('a')")
+    check_kind("final", final, Mapping, "{node id: Status}")
+    if branches is not None:
+        check_kind("branches", branches, Mapping, "{node id: ids of those that it took}")
     dependencies: list[_Dependency] = []
     for edge in node.depends_on:
         taken = None if branches is None else branches.get(edge.node)

@@ -6,9 +6,10 @@ import os
 from typing import Final
 
 from hypothesis import HealthCheck, settings
+from hypothesis.errors import InvalidArgument
 
 from dyrygent_core import UsageError
-from dyrygent_core.checks import shown
+from dyrygent_core.checks import check_text, shown
 
 __all__ = ["load_profile"]
 
@@ -38,12 +39,16 @@ def load_profile(name: str | None = None) -> str:
 
     Raises `UsageError` for another name that nobody has registered.
     """
+    if name is not None:
+        check_text("a profile", name)
     for known, its in _PROFILES.items():
         settings.register_profile(known, its)
-    chosen = name or os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
+    usual = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev")
+    chosen = usual if name is None else name
     try:
-        settings.load_profile(chosen)
-    except Exception as problem:
+        settings.get_profile(chosen)  # which changes nothing, as `load_profile` does before it refuses
+    except InvalidArgument as problem:
         message = f"there is no profile {shown(chosen)}; write 'dev', 'ci' or 'nightly', or register it first"
         raise UsageError(message) from problem
+    settings.load_profile(chosen)
     return chosen

@@ -97,9 +97,9 @@ def replay(
 ) -> Replayed:
     """Fold a history again, with this release, and with `workflow` where one is given; both must emit what it emitted.
 
-    `history`: a file that `save_history` wrote, or what `run.history()` gives; of the latter it is not known what an
-    earlier release emitted. `workflow`: as it is written today. Its ids that were made up are taken for those in the
-    same places; the order in which one entry emits, time-outs and delays do not count.
+    `history`: a file that `save_history` wrote, or what `run.history()` or `trace.history` gives; of these it is not
+    known what an earlier release emitted. `workflow`: as it is written today. Its ids that were made up are taken for
+    those in the same places; the order in which one entry emits, time-outs and delays do not count.
     `rules`: `"pinned"`, those that it was started under; `"newest"`, or a version's own `Rules`.
     Cost: that of `advance` for each entry, two or three times.
 
@@ -123,7 +123,7 @@ def _told(history: object, followed: Rules | RulesOf) -> Recorded:
         more = {followed.version: followed} if isinstance(followed, Rules) else {}
         return load_history(cast("FilePath", history), {**KNOWN_RULES, **more})
     if not isinstance(history, History):
-        message = f"replay takes the path of a saved history, or what run.history() returns, not {shown(history)}"
+        message = f"replay takes the path of a saved history, or what run.history() gives, not {shown(history)}"
         raise UsageError(message)
     return recorded(history)
 

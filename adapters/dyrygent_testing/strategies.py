@@ -26,7 +26,7 @@ from dyrygent_core import (
     UsageError,
 )
 from dyrygent_core.nodes import Path
-from dyrygent_testing.subjects import check_size, check_strategy, members_of, some_of
+from dyrygent_testing.subjects import check_kind, check_size, check_strategy, list_of, members_of, some_of
 
 __all__ = ["OR_RULES", "graphs", "joins", "node_ids", "payloads", "policies"]
 
@@ -91,13 +91,16 @@ def policies(
 
     Raises `UsageError` for what no node can have.
     """
+    retries = list_of("retries", retries, "RetryPolicy(…)")
     for retry in retries:
         Node("a", retry=retry)
+    priorities = list_of("priorities", priorities, "whole numbers")
     for priority in priorities:
         Node("a", priority=priority)
+    timeouts_ms = list_of("timeouts_ms", timeouts_ms, "milliseconds")
     for timeout_ms in timeouts_ms:
         Node("a", timeout_ms=timeout_ms)
-    return _policies(tuple(retries), tuple(priorities), tuple(timeouts_ms))
+    return _policies(retries, priorities, timeouts_ms)
 
 
 @st.composite
@@ -154,6 +157,7 @@ def graphs(
         check_strategy("ids", ids, "node_ids()")
     if policies is not None:
         check_strategy("policies", policies, "policies(retries=())")
+    paths = list_of("paths", paths, "paths, such as ('items',)")
     for path in paths:
         Each("a", path)
     parts = _Parts(
@@ -170,15 +174,16 @@ _NO_POLICIES: Final = st.just(dict[str, Any]())
 
 
 def _limits(limits: Sequence[int | None]) -> tuple[int | None, ...]:
-    if not limits:
+    found = list_of("limits", limits, "whole numbers, or None")
+    if not found:
         message = "limits=() leaves nothing to draw; name one, or leave limits out to draw any"
         raise UsageError(message)
-    for limit in limits:
-        if limit is not None and limit < 1:
-            message = f"limits: with {limit} attempts in flight at most, nothing would run; name 1 or more, or None"
+    for limit in found:
+        if limit == 0:
+            message = "limits: with 0 attempts in flight at most, nothing would run; name 1 or more, or None"
             raise UsageError(message)
         Graph((), max_in_flight=limit)
-    return tuple(limits)
+    return found
 
 
 def _names(least: int, most: int, ids: st.SearchStrategy[str] | None) -> st.SearchStrategy[list[str]]:
@@ -238,6 +243,7 @@ def _nodes(draw: st.DrawFn, name: str, earlier: Sequence[Node], parts: _Parts) -
     above = draw(st.lists(st.sampled_from(earlier), unique_by=id, max_size=4)) if earlier else []
     trigger = draw(parts.triggers if above else parts.triggers_of_roots)
     policy = draw(parts.policies)
+    check_kind("what policies draws", policy, Mapping, "what Node takes, by name")
     if not above:  # a role is drawn after all else, so that it never makes the smaller example
         return Node(name, trigger=trigger, role=draw(parts.roles), **policy)
     is_or_rule = trigger in OR_RULES

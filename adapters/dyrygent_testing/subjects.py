@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from hypothesis.strategies import SearchStrategy
 
-from dyrygent_core import Graph, UsageError, Workflow
-from dyrygent_core.checks import check_whole, items_of, named, shown
+from dyrygent_core import Graph, Outcome, UnknownNodeError, UsageError, Workflow
+from dyrygent_core.checks import check_text, check_whole, items_of, named, shown
+from dyrygent_core.errors import quoted
 
-__all__ = ["check_size", "check_strategy", "graph_of", "members_of", "some_of"]
+__all__ = [
+    "check_kind",
+    "check_nodes",
+    "check_outcomes",
+    "check_size",
+    "check_strategy",
+    "graph_of",
+    "list_of",
+    "members_of",
+    "some_of",
+]
 
 _Member = TypeVar("_Member", bound=Enum)
 
 _MOST: Final = 10_000
+_MOST_OUTCOMES: Final = 1_000_000
 
 
 def graph_of(subject: object, name: str) -> Graph:
@@ -26,6 +38,40 @@ def graph_of(subject: object, name: str) -> Graph:
         message = f"{name} takes a Workflow or its graph, not {shown(subject)}"
         raise UsageError(message)
     return subject
+
+
+def check_kind(what: str, value: object, kind: Any, repair: str) -> None:
+    """Raise `UsageError` unless `value` is one of a class; `repair` says what to write."""
+    if not isinstance(value, kind):
+        message = f"{what} must be {repair}, not {type(value).__name__}: {shown(value)}"
+        raise UsageError(message)
+
+
+def check_nodes(nodes: Iterable[str], graph: Graph) -> None:
+    """Raise `UnknownNodeError` for the first that is not in the graph."""
+    for node in nodes:
+        check_text("a node id", node)
+        if node not in graph.numbers:
+            raise UnknownNodeError(node, known=graph.numbers)
+
+
+def check_outcomes(outcomes: Mapping[str, Sequence[Outcome]], graph: Graph) -> None:
+    """Raise `UsageError` for an outcome of another node's attempt, and for what is no sequence of outcomes."""
+    check_kind("outcomes", outcomes, Mapping, "{node id: [outcome, …]}")
+    check_nodes(outcomes, graph)
+    for node, its in outcomes.items():
+        for it in items_of(f"outcomes[{node!r}]", its, "outcomes", _MOST_OUTCOMES):
+            if not isinstance(it, Outcome):
+                message = f"outcomes[{node!r}] are outcomes, such as Failed(Attempt({node!r})), not {shown(it)}"
+                raise UsageError(message)
+            if it.attempt.node != node:
+                message = f"outcomes[{node!r}] has one of {quoted(it.attempt.node)}; write it under that node's id"
+                raise UsageError(message)
+
+
+def list_of(name: str, given: object, items: str) -> tuple[Any, ...]:
+    """Return the items of what is given as a sequence; raises `UsageError` for what is none."""
+    return items_of(name, given, items, _MOST)
 
 
 def members_of(kind: type[_Member], name: str, given: Iterable[_Member | str]) -> tuple[_Member, ...]:

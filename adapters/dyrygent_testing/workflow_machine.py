@@ -42,6 +42,7 @@ from dyrygent_testing.simulation.faults import point
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.stage import Stage
 from dyrygent_testing.simulation.tasks import Functions
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["WorkflowMachine"]
 
@@ -82,9 +83,12 @@ class WorkflowMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        check_kind("workers", self.workers, Workers, "Workers, such as Workers(2)")
+        check_kind("waiting_times", self.waiting_times, Settings, "Settings of dyrygent_runtime")
         rooms = [Room(self.workers.slots, self.workers.prefetch, self.workers.send_limit)] * self.workers.count
-        functions = self.make_functions()
-        self._stage = Stage(self.make_workflow(), functions=functions, rooms=rooms, settings=self.waiting_times)
+        workflow, functions = self.make_workflow(), self.make_functions()
+        check_kind("the workflow", workflow, Workflow, "a Workflow")
+        self._stage = Stage(workflow, functions=functions, rooms=rooms, settings=self.waiting_times)
 
     def make_workflow(self) -> Workflow:
         """Return the workflow; by default it is the class's own. Called for every run."""
@@ -137,11 +141,16 @@ class WorkflowMachine(RuleBasedStateMachine):
     # What one does, in rules of one's own
 
     def end(self, outcome: Outcome) -> None:
-        """End an attempt that runs."""
+        """End an attempt that runs; raises `UsageError` for one that does not."""
+        check_kind("the outcome", outcome, Outcome, "an outcome, such as Succeeded(attempt)")
+        if outcome.attempt not in self.running:
+            message = f"{outcome.attempt} does not run, so it cannot end; self.running has those that do"
+            raise UsageError(message)
         self._stage.end(outcome)
 
     def ask(self, request: Observation) -> None:
-        """Ask something of the workflow, as a user would."""
+        """Ask something of the workflow, as a user would; raises `UsageError` for what is no observation."""
+        check_kind("the request", request, Observation, "an observation, such as CancelRequested()")
         self._stage.ask(request)
 
     # Executions

@@ -122,11 +122,95 @@ def test_a_task_that_must_not_be_repeated_is_found() -> None:
     check_workflow(workflow, functions=bank, faults=())
 
 
+TWENTY: Final = 20
+
+
+def lattice() -> Workflow:
+    """Build twenty nodes, some side by side, some behind each other."""
+    workflow = Workflow("lattice")
+    for at in range(TWENTY):
+        above = [f"n{it}" for it in (at - 3, at - 7) if it >= 0]
+        workflow.add(call("run", at), id=f"n{at}", after=above)
+    return workflow
+
+
+@pytest.mark.parametrize("at", range(TWENTY))
+def test_one_task_of_many_that_must_not_be_repeated_is_found(at: int) -> None:
+    """Wherever it stands: by design, and not by chance. One death is enough to show it."""
+
+    def tasks() -> dict[str, Any]:
+        counts = [count(1) for _ in range(TWENTY)]
+        return {"run": lambda its: next(counts[its]) if its == at else its}
+
+    told = told_by(lattice(), functions=tasks, examples=1)
+
+    assert told[1] == f"  order and faults must not matter: 'n{at}' returned 2, and 1 in a calm run"
+    assert told[-1].count("Fault(") == 1
+
+
+def test_each_node_is_run_again() -> None:
+    """However few the examples; unless nobody may die."""
+    again: set[str] = set()
+
+    def note(trace: Trace) -> None:
+        again.update(name for name in trace.statuses if trace.count(name) > 1)
+
+    check_workflow(lattice(), invariants=[note], faults=["crash"], workers=3, examples=1)
+    assert len(again) == TWENTY
+    again.clear()
+    check_workflow(lattice(), invariants=[note], outcomes=st.just({}), faults=["delay"], examples=5)
+    assert again == set()
+
+
+def test_tasks_take_their_time() -> None:
+    """Each its own, in some runs, unless it is given; never so long that one times out by it."""
+    workflow = Workflow()
+    workflow.add(call("run"), id="short", timeout=2_000)
+    workflow.add(call("run"), id="long")
+    lengths_ms: dict[str, set[int]] = {}
+
+    def note(trace: Trace) -> None:
+        for it in trace.executed:
+            if it.ended_ms is not None:
+                lengths_ms.setdefault(it.attempt.node, set()).add(it.ended_ms - it.started_ms)
+
+    told: dict[str, Any] = {"invariants": [note], "outcomes": st.just({}), "faults": (), "examples": FEW}
+    check_workflow(workflow, **told)
+    assert {1_000, 5_000} < lengths_ms["long"]
+    assert {1_000} < lengths_ms["short"] <= {0, 100, 1_000}
+    lengths_ms.clear()
+    check_workflow(workflow, durations=7, **told)
+    assert lengths_ms == {"short": {7}, "long": {7}}
+
+
 def test_an_invariant_may_return_false() -> None:
     """A lambda is enough; it is shown by its name."""
     told = told_by(order(), invariants=[lambda trace: trace.started_before("reserve", "mail")], examples=FEW)
 
     assert told[1] == "  <lambda>: it returned False"
+
+
+def test_an_invariant_that_asks_for_nobody_is_shown_by_its_own_line() -> None:
+    """The line is the user's, not the one of ours that refuses it."""
+
+    def misspelt(trace: Trace) -> None:
+        assert trace.count("bill") < 2
+
+    told = told_by(order(), invariants=[misspelt], examples=5)
+
+    assert told[1].startswith("  misspelt: UnknownNodeError: node 'bill' is not in the graph")
+    assert told[1].endswith(', at assert trace.count("bill") < 2')
+
+
+def test_all_that_an_invariant_says_is_shown() -> None:
+    """Line by line, without what pytest adds."""
+
+    def lists(trace: Trace) -> None:
+        assert trace.count("mail") > 9, "too few mails:\nmail"
+
+    told = told_by(order(), invariants=[lists], examples=5)
+
+    assert [line.strip() for line in told[1:4]] == ["lists: too few mails:", "mail", ""]
 
 
 @pytest.mark.parametrize("answer", [0, "", []])
@@ -229,7 +313,8 @@ def test_settings_are_hypothesis_s() -> None:
     """They take the place of `examples`."""
     traces: list[Trace] = []
 
-    check_workflow(order(), invariants=[traces.append], settings=settings(max_examples=3, database=None, deadline=None))
+    three = settings(max_examples=3, database=None, deadline=None)
+    check_workflow(order(), invariants=[traces.append], faults=(), settings=three)
 
     assert len(traces) == 3
 

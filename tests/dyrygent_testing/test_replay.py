@@ -16,7 +16,7 @@ from celery import Celery, chain, group
 from celery_dyrygent import register_workflow_processor
 from celery_dyrygent.workflows import Workflow as CeleryWorkflow
 from dyrygent_core import Entry, History, UnsupportedVersionError, UsageError, Workflow, WorkflowState, call
-from dyrygent_testing import DivergenceError, RulesOf, replay, save_history
+from dyrygent_testing import DivergenceError, Fault, RulesOf, replay, save_history, simulate
 from local_dyrygent import LocalAdapter
 from tests.later_rules import LATER
 
@@ -245,8 +245,10 @@ def test_half_a_file_is_refused(saved: Path) -> None:
 
 def test_what_is_no_history_is_refused(history: History, tmp_path: Path) -> None:
     """With what to write instead; and nothing is written."""
-    with pytest.raises(UsageError, match=r"what run.history\(\) returns"):
+    with pytest.raises(UsageError, match=r"what run.history\(\) or trace.history gives"):
         save_history(history.entries, tmp_path / "h.json")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"trace.history gives, not <Trace"):
+        save_history(simulate(pages()), tmp_path / "h.json")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="none of 'structure', 'everything'"):
         save_history(history, tmp_path / "h.json", detail="all")
     with pytest.raises(UsageError, match="the path of a saved history"):
@@ -299,3 +301,19 @@ def test_production_needs_no_testing_tools_to_save_histories(saved: Path) -> Non
     subprocess.run([sys.executable, "-c", script], check=True, cwd=saved.parent)
 
     assert (saved.parent / "again.json").read_text() == saved.read_text()
+
+
+@pytest.mark.parametrize("detail", ["structure", "everything"])
+def test_a_simulated_run_is_saved_and_replayed_as_one_of_production(tmp_path: Path, detail: str) -> None:
+    """There is one kind of history; a change of the workflow is told apart in both."""
+    path = tmp_path / "simulated.json"
+    trace = simulate(pages(), functions={"find": lambda _: [1, 2]}, faults=[Fault("worker.ran", 2, "crash")])
+
+    save_history(trace.history, path, detail=detail)
+
+    assert isinstance(trace.history, History)
+    for again in (replay(path, pages()), replay(trace.history, pages())):
+        assert again.state == trace.state
+        assert again.changes == ()
+    with pytest.raises(DivergenceError, match="'audit'"):
+        replay(path, pages(more=True))

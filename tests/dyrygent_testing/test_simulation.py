@@ -216,8 +216,8 @@ def test_several_workflows_share_the_workers() -> None:
     """Each has its own journal, and all come to the same."""
     trace = checked(simulate(order(), copies=3))
 
-    assert [history.key.id for history in trace.histories] == ["simulated-1", "simulated-2", "simulated-3"]
-    assert {history.state.workflow_state for history in trace.histories} == {WorkflowState.SUCCESS}
+    assert [history.id for history in trace.histories] == ["simulated-1", "simulated-2", "simulated-3"]
+    assert {state.workflow_state for state in trace.states} == {WorkflowState.SUCCESS}
     assert len(trace.executed) == 12
 
 
@@ -262,7 +262,7 @@ def test_an_empty_workflow_ends_at_once() -> None:
 @pytest.mark.parametrize(
     ("place", "kind", "hint"),
     [
-        ("point.after_apend", FaultKind.CRASH, "there is no such place"),
+        ("point.after_apend", FaultKind.CRASH, "there is no place .* did you mean .point.after_append."),
         ("message.sent", FaultKind.STOP, "what can is lose, duplicate, delay"),
         ("point.after_append", FaultKind.LOST_REPLY, "what can is crash, pause"),
     ],

@@ -187,7 +187,7 @@ def test_a_timeline_is_a_chart() -> None:
 
 def test_a_timeline_needs_room() -> None:
     """Less than sixty characters show nothing."""
-    with pytest.raises(UsageError, match="60 characters or more, not 59"):
+    with pytest.raises(UsageError, match="timeline must be at least 60, not 59"):
         trace().timeline(59)
 
 

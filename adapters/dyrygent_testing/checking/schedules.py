@@ -25,7 +25,9 @@ from dyrygent_core import (
     Succeeded,
     TimedOut,
 )
+from dyrygent_testing.checking.repeats import DONE, death_at
 from dyrygent_testing.simulation import Fault, FaultKind, kinds_at
+from dyrygent_testing.subjects import check_outcomes
 
 __all__ = ["Schedule", "code_of", "mishaps", "schedules"]
 
@@ -33,11 +35,13 @@ _MOST_MISHAPS: Final = 2
 _MOST_FAULTS: Final = 3
 _HIGHEST_RANK: Final = 7
 _PARTS: Final = ("worker", "message", "point", "journal", "engine")
-_RAN: Final = "worker.ran"
 _HELD: Final = "message.held"
 _MOST_TRIES: Final = 10
 _MOMENTS: Final = 24
 """Into how many parts the time of a run is cut, at the ends of which it may be cancelled."""
+
+_DURATIONS_MS: Final = (None, 5_000, 100, 0)
+"""The usual one, some times as long, a part of it, and none at all: whoever begins later may be done earlier."""
 
 _LENGTHS_MS: Final[Mapping[FaultKind, tuple[int, ...]]] = {
     FaultKind.PAUSE: (1_000, 20_000, 100_000),
@@ -56,6 +60,7 @@ class Schedule:
 
     outcomes: Mapping[str, Sequence[Outcome]] = field(factory=dict[str, Sequence[Outcome]])
     order: tuple[str, ...] = ()
+    durations: Mapping[str, int] = field(factory=dict[str, int])
     workers: int | None = None
     faults: tuple[Fault, ...] = ()
     cancelled_ms: int | None = None
@@ -66,6 +71,7 @@ class Schedule:
         told = {
             "outcomes": self.outcomes,
             "order": [*self.order],
+            "durations": self.durations,
             "workers": self.workers,
             "faults": [*self.faults],
             "requests": requests,
@@ -82,18 +88,23 @@ def schedules(
     *,
     kinds: Sequence[FaultKind],
     is_crowded: bool,
+    is_timed: bool,
     length_ms: int,
 ) -> Schedule:
     """Draw a schedule.
 
-    `hits`: how often each place is passed, so that faults strike. `is_crowded`: whether the number of workers is drawn
-    too. `length_ms`: how long a run without faults takes.
+    `hits`: how often each place is passed, so that faults strike. `is_crowded`, `is_timed`: whether the number of
+    workers, and how long tasks take, is drawn too. `length_ms`: how long a run without faults takes.
     """
     nodes = [*graph.numbers]
+    order = draw(_orders(nodes))
+    comes_to = draw(outcomes)
+    check_outcomes(comes_to, graph)
     moments = st.sampled_from([None] * 3 * _MOMENTS + [length_ms * at // _MOMENTS for at in range(_MOMENTS)])
     return Schedule(
-        outcomes=draw(outcomes),
-        order=draw(_orders(nodes)),
+        outcomes=comes_to,
+        order=order,
+        durations=draw(_durations(graph)) if is_timed else {},
         workers=draw(st.sampled_from([1, 1, 2, 3])) if is_crowded else None,
         faults=draw(_faults(hits, kinds)),
         cancelled_ms=draw(moments),
@@ -108,6 +119,17 @@ def _orders(nodes: Sequence[str]) -> st.SearchStrategy[tuple[str, ...]]:
 
 def _by_rank(ranks: Sequence[int], nodes: Sequence[str]) -> Sequence[tuple[int, str]]:
     return sorted(zip(ranks, nodes, strict=True), key=lambda it: -it[0])
+
+
+def _durations(graph: Graph) -> st.SearchStrategy[Mapping[str, int]]:
+    """Draw that all take the usual time, or how long each takes: never so long that it times out, as `mishaps` do."""
+    lengths = {
+        node.id: [it for it in _DURATIONS_MS if it is None or node.timeout_ms is None or it < node.timeout_ms]
+        for node in graph.nodes
+    }
+    drawn = st.fixed_dictionaries({node: st.sampled_from(its) for node, its in lengths.items()})
+    told = drawn.map(lambda its: {node: it for node, it in its.items() if it is not None})
+    return st.just(dict[str, int]()) | told
 
 
 def _place(fault: Fault) -> tuple[str, int]:
@@ -126,14 +148,14 @@ def _faults(hits: Mapping[str, int], kinds: Sequence[FaultKind]) -> st.SearchStr
         return st.just(())
     drawn = st.sampled_from(every).flatmap(st.sampled_from)
     faults = drawn.flatmap(lambda place: _faults_at(place, passed[place], kinds))
-    if FaultKind.CRASH in kinds and _RAN in passed:
+    if FaultKind.CRASH in kinds and DONE in passed:
         faults = _deaths(passed) | faults
     return st.lists(faults, max_size=_MOST_FAULTS, unique_by=_place).map(tuple)
 
 
 def _deaths(hits: Mapping[str, int]) -> st.SearchStrategy[Fault]:
     """Draw the death that a user's task feels: it is done, nobody has heard of it, and so it is run again."""
-    return st.sampled_from([Fault(_RAN, hit, FaultKind.CRASH) for hit in range(1, hits[_RAN] + 1)])
+    return st.sampled_from([death_at(hit) for hit in range(1, hits[DONE] + 1)])
 
 
 def _faults_at(place: str, hits: int, kinds: Sequence[FaultKind]) -> st.SearchStrategy[Fault]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final, TypeAlias
 
 from dyrygent_core import (
@@ -28,7 +29,7 @@ from dyrygent_core import (
 from dyrygent_core.errors import quoted
 from dyrygent_testing.simulation import Trace, violations_in
 
-__all__ = ["Invariant", "differences", "not_well", "unkept", "wrong_with"]
+__all__ = ["Invariant", "differences", "is_comparable", "not_well", "unkept", "wrong_with"]
 
 Invariant: TypeAlias = Callable[[Trace], Any]
 """What a user wants to hold of every run: raises if it does not, or returns what is false and not None."""
@@ -41,6 +42,7 @@ _SAID: Final[Mapping[str, str]] = {
     "I7": "after a cancel only finalizers start",
 }
 """What the numbers of the invariants are to a user; the others are ours alone."""
+_OUR_PACKAGES: Final = ("dyrygent_core", "dyrygent_runtime", "dyrygent_testing")
 _OURS: Final = "what Dyrygent promises"
 
 
@@ -83,16 +85,27 @@ def unkept(invariant: Invariant, trace: Trace) -> str | None:
 
 def _said(problem: Exception) -> str:
     """Give what an assertion says, or is; of any other error also where it was. Lines that pytest adds are left out."""
-    *_, frame = traceback.extract_tb(problem.__traceback__)
-    first, *_ = [*str(problem).splitlines(), ""]
+    text = "\n    ".join(takewhile(lambda line: not line.startswith("assert "), str(problem).splitlines()))
+    line = _line_of(problem)
     if isinstance(problem, AssertionError):
-        return first if first and not first.startswith("assert ") else (frame.line or "it does not hold")
-    return f"{type(problem).__name__}{': ' if first else ''}{first}, at {frame.line or frame.name}"
+        return text or line
+    return f"{type(problem).__name__}{': ' if text else ''}{text}, at {line}"
+
+
+def _line_of(problem: Exception) -> str:
+    """Give the last line that is the user's: one of ours may only have refused what it was asked."""
+    frames = [frame for frame, _ in traceback.walk_tb(problem.__traceback__)]
+    theirs = [
+        summary
+        for frame, summary in zip(frames, traceback.extract_tb(problem.__traceback__), strict=True)
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _OUR_PACKAGES
+    ]
+    return (theirs[-1].line or theirs[-1].name) if theirs else "it does not hold"
 
 
 def differences(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> Sequence[str]:
     """Say in what a run came to another end than a calm one of the same outcomes, where both must come to the same."""
-    if not _is_comparable(trace, calm, outcomes):
+    if not is_comparable(trace, calm, outcomes):
         return ()
     return [told for node in trace.statuses if (told := _difference(trace, calm, node))]
 
@@ -122,7 +135,7 @@ def _reached(trace: Trace, node: str) -> str:
     return f"{status.name} ({why})" if why else status.name
 
 
-def _is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
+def is_comparable(trace: Trace, calm: Trace, outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
     """Tell whether the order and the faults must not be felt: where they are not the meaning, and made no outcome.
 
     An attempt that is lost, or times out, by a fault is another outcome than the calm run had. It must not be felt

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from dyrygent_core import Call, Graph, Outcome, RerunRequested, SkipRequested, UnknownNodeError, UsageError
-from dyrygent_core.checks import check_text, check_whole, items_of, named, shown
+from dyrygent_core import Attempt, Call, Graph, RerunRequested, SkipRequested, UsageError
+from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
+from dyrygent_core.ports import Journal
 from dyrygent_testing.simulation.engine import Order, Ordering
 from dyrygent_testing.simulation.tasks import Functions
+from dyrygent_testing.subjects import check_kind, check_nodes
 
 __all__ = [
-    "check_durations",
-    "check_kind",
-    "check_nodes",
-    "check_outcomes",
     "check_requests",
     "functions_of",
+    "journals_of",
+    "lengths_of",
     "ordering_of",
 ]
 
@@ -39,24 +39,25 @@ def ordering_of(order: Order | str | Sequence[str], graph: Graph) -> Ordering:
     return nodes or Order.FIFO
 
 
-def check_kind(what: str, value: object, kind: type[Any], repair: str) -> None:
-    """Raise `UsageError` unless `value` is one of a class; `repair` says what to write."""
-    if not isinstance(value, kind):
-        message = f"{what} must be {repair}, not {type(value).__name__}: {shown(value)}"
-        raise UsageError(message)
+def lengths_of(durations: Any, graph: Graph, usual_ms: int) -> Callable[[Attempt], int]:
+    """Return what says how long an attempt takes; what is not named takes the usual time.
 
-
-def check_durations(durations: Any, graph: Graph) -> None:
-    """Raise `UsageError` for lengths that are no whole numbers of milliseconds, and for a node that is not there."""
+    Raises `UsageError` for what is no whole number of milliseconds, and for a node that is not there.
+    """
     if callable(durations):
-        return
+        return lambda attempt: _whole_ms(f"what durations returns for {attempt}", durations(attempt))
     if not isinstance(durations, Mapping):
-        check_whole("durations in milliseconds", durations, 0)
-        return
-    by_node = cast("Mapping[str, object]", durations)
+        length_ms = _whole_ms("durations", durations)
+        return lambda _: length_ms
+    by_node = cast("Mapping[str, Any]", durations)
     check_nodes(by_node, graph)
-    for node, length_ms in by_node.items():
-        check_whole(f"durations[{node!r}] in milliseconds", length_ms, 0)
+    lengths_ms = {node: _whole_ms(f"durations[{node!r}]", it) for node, it in by_node.items()}
+    return lambda attempt: lengths_ms.get(attempt.node, usual_ms)
+
+
+def _whole_ms(what: str, value: Any) -> int:
+    check_whole(f"{what} in milliseconds", value, 0)
+    return cast("int", value)
 
 
 def check_requests(requests: Any, graph: Graph) -> None:
@@ -75,27 +76,6 @@ def check_requests(requests: Any, graph: Graph) -> None:
             check_nodes(request.nodes, graph)
 
 
-def check_nodes(nodes: Iterable[str], graph: Graph) -> None:
-    """Raise `UnknownNodeError` for the first that is not in the graph."""
-    for node in nodes:
-        check_text("a node id", node)
-        if node not in graph.numbers:
-            raise UnknownNodeError(node, known=graph.numbers)
-
-
-def check_outcomes(outcomes: Mapping[str, Sequence[Outcome]], graph: Graph) -> None:
-    """Raise `UsageError` for an outcome of another node's attempt, and for what is no sequence of outcomes."""
-    check_nodes(outcomes, graph)
-    for node, its in outcomes.items():
-        for it in items_of(f"outcomes[{node!r}]", its, "outcomes", _MOST):
-            if not isinstance(it, Outcome):
-                message = f"outcomes[{node!r}] are outcomes, such as Failed(Attempt({node!r})), not {shown(it)}"
-                raise UsageError(message)
-            if it.attempt.node != node:
-                message = f"outcomes[{node!r}] has one of {quoted(it.attempt.node)}; write it under that node's id"
-                raise UsageError(message)
-
-
 def functions_of(
     functions: Functions | Callable[[], Functions] | None, calls: Sequence[Call], outcomes: object
 ) -> Functions | None:
@@ -106,7 +86,7 @@ def functions_of(
         message = "outcomes is a function that is every task, so functions would never be called; leave out one of them"
         raise UsageError(message)
     made = functions() if callable(functions) else functions
-    _check_mapping(made)
+    check_kind("functions", made, Mapping, "{target name: function}, or a function that makes that")
     targets = dict.fromkeys(call.target for call in calls)
     for name in made:
         if name not in targets:
@@ -117,7 +97,18 @@ def functions_of(
     return made
 
 
-def _check_mapping(made: object) -> None:
-    if not isinstance(made, Mapping):
-        message = f"functions are {{target name: function}}, or a function that makes that, not {type(made).__name__}"
+def journals_of(journal: Any) -> Callable[[Callable[[], int]], Journal]:
+    """Return what makes the journal, and refuses what it makes if that is none."""
+    repair = "a function that makes a journal: journal=lambda clock: MyJournal(now_ms=clock)"
+    if not callable(journal):
+        message = f"journal must be {repair}, not {shown(journal)}"
         raise UsageError(message)
+
+    def made(clock: Callable[[], int]) -> Journal:
+        store = journal(clock)
+        if not callable(getattr(store, "append", None)):
+            message = f"journal must be {repair}; it made {shown(store)}"
+            raise UsageError(message)
+        return cast("Journal", store)
+
+    return made

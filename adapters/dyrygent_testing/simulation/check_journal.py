@@ -18,6 +18,7 @@ from dyrygent_core import (
     State,
     Status,
     Succeeded,
+    UsageError,
 )
 from dyrygent_testing.model import final_statuses
 from dyrygent_testing.simulation.faults import FaultKind
@@ -69,8 +70,7 @@ def _check_results(trace: Trace, replay: Replay) -> Iterator[Violation]:
         for attempt in _counted(replay, wrote):
             for name, value in wrote.results.items():
                 is_its = (name.node, name.number) == (attempt.node, attempt.number)
-                if is_its and replay.history.results.get(name) != value:
-                    stored = replay.history.results.get(name)
+                if is_its and (stored := trace.results.get((replay.id, name))) != value:
                     text = f"{replay.id}: the result {value!r} of {attempt}, which counted, became {stored!r}"
                     yield Violation("I2", text)
 
@@ -94,7 +94,7 @@ def _check_model(trace: Trace, replay: Replay) -> Iterator[Violation]:
         if step.counted is not None:
             outcomes[step.counted.attempt.node] += (step.counted,)
     expected = _final(replay, outcomes)
-    told = dict(replay.history.state.statuses.items())
+    told = dict(replay.state.statuses.items())
     if expected != told:
         yield Violation("I4", f"{replay.id}: for these outcomes the statuses are {expected}, not {told}")
 
@@ -102,7 +102,7 @@ def _check_model(trace: Trace, replay: Replay) -> Iterator[Violation]:
 def _final(replay: Replay, outcomes: Mapping[str, Sequence[Outcome]]) -> Mapping[str, Status] | str:
     try:
         return final_statuses(replay.history.definition.graph, {name: tuple(its) for name, its in outcomes.items()})
-    except (AssertionError, IndexError) as problem:
+    except UsageError as problem:
         return f"none at all ({problem!r})"
 
 

@@ -20,8 +20,8 @@ _MARGIN_MS: Final = 10_000
 
 def check_progress(trace: Trace, replay: Replay) -> Iterator[Violation]:
     """Give what is wrong with the end of one workflow."""
-    state = replay.history.state
-    if not state.is_finished or replay.history.is_open:
+    state = replay.state
+    if not state.is_finished or replay.id in trace.unclosed:
         yield Violation("L1", f"{replay.id} has not ended after {trace.ended_ms} ms: {state!r}")
         return
     if not trace.has_settled:
@@ -34,7 +34,7 @@ def check_progress(trace: Trace, replay: Replay) -> Iterator[Violation]:
 
 def _check_published(trace: Trace, replay: Replay) -> Iterator[Violation]:
     """L2: the engine was told the end, and of one round never anything else."""
-    state = replay.history.state
+    state = replay.state
     told = [it.outcome for it in trace.published if it.workflow == replay.id]
     expected = state.workflow_state
     value = Passed(trace, replay).output() if expected is WorkflowState.SUCCESS else None

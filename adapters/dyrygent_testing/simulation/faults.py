@@ -9,6 +9,7 @@ chance made is repeated, and made smaller, without chance.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from attrs import field, frozen
 
 from dyrygent_core import UsageError
-from dyrygent_core.checks import MAX_WHOLE, named, number, whole
+from dyrygent_core.checks import MAX_WHOLE, check_text, items_of, named, number, shown, whole
 from dyrygent_core.errors import quoted
 from dyrygent_runtime.faults import FaultPoint
 
@@ -52,6 +53,7 @@ class FaultKind(Enum):
     """The store's clock jumps, forward by `ms`, or back if that is negative."""
 
 
+_MOST: Final = 1_000_000
 _POINT: Final = (FaultKind.CRASH, FaultKind.PAUSE, FaultKind.STOP, FaultKind.STEP)
 _PORT: Final = (FaultKind.CRASH, FaultKind.PAUSE, FaultKind.UNAVAILABLE, FaultKind.LOST_REPLY)
 _WORKER: Final = (FaultKind.CRASH, FaultKind.PAUSE, FaultKind.STOP)
@@ -95,8 +97,18 @@ def fault_places() -> tuple[str, ...]:
 
 
 def kinds_at(place: str) -> tuple[FaultKind, ...]:
-    """Return what may go wrong at a place; a call of a journal that is not known here may fail as any other."""
-    return _KINDS.get(place, _PORT if place.startswith("journal.") else ())
+    """Return what may go wrong at a place; a call of a journal that is not known here may fail as any other.
+
+    Raises `UsageError` for a place that there is not.
+    """
+    check_text("a place", place)
+    kinds = _KINDS.get(place, _PORT if place.startswith("journal.") else ())
+    if not kinds:
+        close = difflib.get_close_matches(place, _KINDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "fault_places() names all"
+        message = f"there is no place {quoted(place)}; {hint}"
+        raise UsageError(message)
+    return kinds
 
 
 def point(of: FaultPoint) -> str:
@@ -125,7 +137,7 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         """Refuse what would never strike."""
         if self.kind not in kinds_at(self.place):
-            known = ", ".join(it.value for it in kinds_at(self.place)) or "nothing: there is no such place"
+            known = ", ".join(it.value for it in kinds_at(self.place))
             message = f"{self.kind.value!r} cannot happen at {quoted(self.place)}; what can is {known}"
             raise UsageError(message)
         if self.ms < 0 and self.kind is not FaultKind.STEP:
@@ -141,13 +153,12 @@ def _plan(faults: Iterable[object]) -> tuple[Fault, ...]:
     if isinstance(faults, Fault):
         message = f"faults are a sequence; write faults=[Fault(…)] for {faults}"
         raise UsageError(message)
-    found: list[Fault] = []
-    for fault in faults:
+    found = items_of("faults", faults, "Fault(…), or Faults(…)", _MOST)
+    for fault in found:
         if not isinstance(fault, Fault):
-            message = f"faults are Faults(…) or a sequence of Fault(…), not of {type(fault).__name__}"
+            message = f"faults are Faults(…) or a sequence of Fault(…), not of {type(fault).__name__}: {shown(fault)}"
             raise UsageError(message)
-        found.append(fault)
-    return tuple(found)
+    return found
 
 
 _RATE: Final = field(default=0.0, validator=number(0, 1))

@@ -24,6 +24,7 @@ from dyrygent_testing.simulation.replay import Replay
 from dyrygent_testing.simulation.touched import touched
 from dyrygent_testing.simulation.trace import Trace
 from dyrygent_testing.simulation.violations import Violation
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["check_invariants", "violations_in"]
 
@@ -44,7 +45,8 @@ def check_invariants(trace: Trace) -> None:
 
 
 def violations_in(trace: Trace) -> tuple[Violation, ...]:
-    """Give all that was violated."""
+    """Give all that was violated; raises `UsageError` for what is no trace."""
+    check_kind("the trace", trace, Trace, "what simulate() returns")
     found = [Violation("I0", problem) for problem in trace.problems]
     if not trace.histories:
         return (*found, Violation("L1", f"no workflow has started after {trace.ended_ms} ms"))

@@ -10,13 +10,12 @@ from typing import Final
 
 from attrs import frozen
 
-from dyrygent_core import Attempt, Observation, Outcome, SkipRequested, State, Status, advance
+from dyrygent_core import Attempt, History, Observation, Outcome, SkipRequested, State, Status, advance
 from dyrygent_core.errors import InvariantError
 from dyrygent_core.invariants import check_state
 from dyrygent_core.ports import Entry
 from dyrygent_testing.agreement import check_agreement
 from dyrygent_testing.model import Model
-from dyrygent_testing.simulation.trace import History
 
 __all__ = ["Replay", "Step"]
 
@@ -63,7 +62,12 @@ class Replay:
     @property
     def id(self) -> str:
         """The workflow's id."""
-        return self.history.key.id
+        return self.history.id
+
+    @property
+    def state(self) -> State:
+        """Where everything stood in the end."""
+        return self.state_at(len(self.steps))
 
     def state_at(self, position: int) -> State:
         """Return where everything stood after an entry."""
@@ -108,4 +112,4 @@ _NONE: Final = Attempt("")
 
 
 def _where(history: History, entry: Entry) -> str:
-    return f"{history.key.id}:{entry.position} {entry.observation!r}"
+    return f"{history.id}:{entry.position} {entry.observation!r}"

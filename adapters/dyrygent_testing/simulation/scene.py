@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
-from dyrygent_core import Attempt, Call, Definition, Node, Observation, State, Workflow, advance
+from dyrygent_core import Attempt, Call, Definition, History, Node, Observation, State, Workflow, advance
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime import Settings
@@ -22,7 +22,7 @@ from dyrygent_testing.simulation.loop import Loop
 from dyrygent_testing.simulation.process import Process, Room, World
 from dyrygent_testing.simulation.record import Recorder
 from dyrygent_testing.simulation.tasks import Tasks
-from dyrygent_testing.simulation.trace import ActKind, History, Life, Trace
+from dyrygent_testing.simulation.trace import ActKind, Life, Named, Trace
 
 __all__ = ["MakeJournal", "Scene"]
 
@@ -159,11 +159,15 @@ class Scene:
     def told(self) -> Trace:
         """Tell all that has happened so far, and change nothing."""
         recorder, has_settled, ended_ms = self.recorder, self._has_settled(), self._loop.now_ms
+        histories = self._histories()
         return Trace(
             seed=self._seed,
             faults=self._faults,
             settings=self._settings,
-            histories=self._histories(),
+            histories=histories,
+            states=tuple(map(self._state, histories)),
+            unclosed=tuple(it.id for it in histories if self._is_open(it.id)),
+            results={named: value for it in histories for named, value in self._results(it.id).items()},
             acts=tuple(recorder.acts),
             sent=tuple(recorder.sent),
             executed=tuple(recorder.executed),
@@ -192,20 +196,17 @@ class Scene:
             self.recorder.view(process.life, process.conductor.refresh(key))
 
     def _history(self, name: str) -> History:
-        stored, definition = self._store.definition(name), self._shared_definition()
-        graph = definition.graph
-        entries = self._store.read(stored.key)
-        state, _ = advance(graph, State.initial(graph), [entry.observation for entry in entries])
+        entries = self._store.read(self._store.definition(name).key)
+        return History(name, self._shared_definition(), entries, dict(enumerate(self._calls)))
+
+    def _state(self, history: History) -> State:
+        graph = history.definition.graph
+        return advance(graph, State.initial(graph), [entry.observation for entry in history])[0]
+
+    def _results(self, name: str) -> dict[Named, bytes]:
         told = {attempt for it in self.recorder.wrote if it.workflow == name for attempt in it.results}
-        return History(
-            key=stored.key,
-            definition=definition,
-            calls=self._calls,
-            entries=entries,
-            results=self._store.results(stored.key, sorted(told)),
-            state=state,
-            is_open=stored.is_open,
-        )
+        found = self._store.results(self._store.definition(name).key, sorted(told))
+        return {(name, attempt): value for attempt, value in found.items()}
 
     def _shared_definition(self) -> Definition:
         """Give the definition as the processes have decoded it if it is the same: to compare it costs nothing then."""

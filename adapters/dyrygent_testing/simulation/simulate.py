@@ -12,11 +12,10 @@ from dyrygent_core import Attempt, Observation, Workflow
 from dyrygent_core.checks import check_int, check_whole, whole
 from dyrygent_runtime import Settings
 from dyrygent_testing.simulation.arguments import (
-    check_durations,
-    check_kind,
-    check_outcomes,
     check_requests,
     functions_of,
+    journals_of,
+    lengths_of,
     ordering_of,
 )
 from dyrygent_testing.simulation.engine import Order
@@ -27,6 +26,7 @@ from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
 from dyrygent_testing.simulation.trace import Trace
+from dyrygent_testing.subjects import check_kind, check_outcomes
 
 __all__ = ["Durations", "Workers", "simulate"]
 
@@ -95,7 +95,6 @@ def simulate(
     ordering = ordering_of(order, definition.graph)
     if outcomes is not None and not callable(outcomes):
         check_outcomes(outcomes, definition.graph)
-    check_durations(durations, definition.graph)
     check_requests(requests, definition.graph)
     check_whole("copies", copies, 1)
     check_int("seed", seed)
@@ -109,22 +108,14 @@ def simulate(
         built,
         tasks=Tasks(outcomes, functions_of(functions, calls, outcomes), what_is_read(*built)),
         order=ordering,
-        length_ms=_length_ms(durations),
+        length_ms=lengths_of(durations, definition.graph, _USUAL_MS),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,
         faults=planned(faults),
         requests=requests,
         copies=copies,
-        journal=journal,
+        journal=None if journal is None else journals_of(journal),
         settings=settings or Settings(),
         seed=seed,
     )
     with overheard(scene.recorder.problems):
         return scene.play()
-
-
-def _length_ms(durations: Durations) -> Callable[[Attempt], int]:
-    if callable(durations):
-        return durations
-    by_node: Mapping[str, int] = {} if isinstance(durations, int) else durations
-    usual_ms = durations if isinstance(durations, int) else _USUAL_MS
-    return lambda attempt: by_node.get(attempt.node, usual_ms)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import evolve
 
-from dyrygent_core import Attempt, Begin, Failed, Lost, Outcome, RetryDue, Skipped, Status, Succeeded, explain
+from dyrygent_core import Attempt, Begin, Failed, History, Lost, Outcome, RetryDue, Skipped, Status, Succeeded, explain
 from dyrygent_core import story as told_by_core
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
@@ -18,7 +18,7 @@ from dyrygent_core.phrases import duration, in_brackets
 from dyrygent_testing.simulation.faults import FaultKind
 
 if TYPE_CHECKING:
-    from dyrygent_testing.simulation.trace import Executed, History, Struck, Trace
+    from dyrygent_testing.simulation.trace import Executed, Struck, Trace
 
 __all__ = ["chart", "ending", "seconds", "story_of", "tale"]
 
@@ -66,9 +66,8 @@ def tale(trace: Trace) -> str:
 
 def ending(trace: Trace) -> Iterator[str]:
     """Say how each workflow ended, and what became of nodes that did not succeed."""
-    for history in trace.histories:
-        whose = "" if len(trace.histories) == 1 else f"{history.key.id}: "
-        state = history.state
+    for history, state in zip(trace.histories, trace.states, strict=True):
+        whose = "" if len(trace.histories) == 1 else f"{history.id}: "
         rest = [f"{quoted(node)} {status.name}" for node, status in state.statuses.items() if _is_told(status)]
         verb = "ends after" if state.is_finished else "goes on after"
         when = f"{verb} {seconds(trace.ended_ms)} in {state.workflow_state.name}"
@@ -87,7 +86,7 @@ def _steps(trace: Trace) -> Iterator[_Line]:
         how = _came_to(it, "died with it" if it.life in dead else "still runs")
         yield it.started_ms, 1, f"{whose}{_named(it.attempt)} on {it.life.process}: {how}"
     for history in trace.histories:
-        whose = "" if is_single else f"{history.key.id}: "
+        whose = "" if is_single else f"{history.id}: "
         for at_ms, fact in _asked_and_judged(trace, history):
             yield at_ms, 0, f"{whose}{fact}"
     for struck in trace.struck:
@@ -117,7 +116,7 @@ def _how(outcome: Outcome) -> str:
 
 def _asked_and_judged(trace: Trace, history: History) -> Iterator[tuple[int, str]]:
     """Give what was observed beside the ends of executions: what was asked for, and what the sweep judged."""
-    ran = [it.outcome for it in trace.executed if it.workflow == history.key.id]
+    ran = [it.outcome for it in trace.executed if it.workflow == history.id]
     times = _times(trace, history)
     for entry in history.entries:
         fact = _unstamped(entry.observation)
@@ -175,15 +174,15 @@ def story_of(trace: Trace, node: str) -> str:
         at = int(position.removeprefix("#").replace(",", ""))
         lines.append((times[at], 0, text))
     for it in trace.executed:
-        if (it.workflow, it.attempt.node) == (history.key.id, node):
+        if (it.workflow, it.attempt.node) == (history.id, node):
             lines += _execution(it)
     for struck in trace.struck:
-        if any((it, attempt.node) == (history.key.id, node) for it, attempt in (*struck.names, *struck.held)):
+        if any((it, attempt.node) == (history.id, node) for it, attempt in (*struck.names, *struck.held)):
             lines.append((struck.at_ms, 2, f"!! {_strike(struck)}"))
     lines.sort(key=lambda it: it[:2])
     width = max((len(seconds(at_ms)) for at_ms, _, _ in lines), default=0)
     told = [f"{seconds(at_ms):>{width}}  {text}" for at_ms, _, text in lines]
-    return "\n".join([*told, explain(graph, history.state, node, entries=history.entries)])
+    return "\n".join([*told, explain(graph, trace.state, node, entries=history.entries)])
 
 
 def _execution(it: Executed) -> Iterator[_Line]:
@@ -198,10 +197,7 @@ def _execution(it: Executed) -> Iterator[_Line]:
 def _times(trace: Trace, history: History) -> Mapping[int, int]:
     """Give when each entry was written, by its position."""
     return {
-        it.first + at: it.at_ms
-        for it in trace.wrote
-        if it.workflow == history.key.id
-        for at in range(len(it.observations))
+        it.first + at: it.at_ms for it in trace.wrote if it.workflow == history.id for at in range(len(it.observations))
     }
 
 
@@ -217,10 +213,10 @@ def chart(trace: Trace, width: int) -> str:
     history = trace.histories[0]
     rows: dict[str, list[Executed]] = {}
     for it in trace.executed:
-        if it.workflow == history.key.id:
+        if it.workflow == history.id:
             rows.setdefault(_row(history, it.attempt), []).append(it)
     ran = {it.attempt.node for its in rows.values() for it in its}
-    others = {node: status.name for node, status in history.state.statuses.items() if node not in ran}
+    others = {node: status.name for node, status in trace.statuses.items() if node not in ran}
     first = min((it.at_ms for it in trace.wrote), default=0)
     last = max([first + 1, *(_until(trace, it) for it in trace.executed), *(it.at_ms for it in trace.struck)])
     label = min(_NAME_WIDTH, max(map(len, ["faults", *rows, *others])))

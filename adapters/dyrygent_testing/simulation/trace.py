@@ -15,31 +15,30 @@ from attrs import evolve, field, frozen
 
 from dyrygent_core import (
     Attempt,
-    Call,
-    Definition,
     Failed,
     Failure,
+    History,
     Observation,
     Outcome,
     State,
     Status,
-    UnknownNodeError,
     UsageError,
 )
+from dyrygent_core.checks import check_whole
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
 from dyrygent_core.phrases import counted
-from dyrygent_core.ports import Entry, WorkflowKey, WorkflowOutcome
+from dyrygent_core.ports import WorkflowOutcome
 from dyrygent_runtime.settings import Settings
 from dyrygent_testing.simulation.faults import Fault, Faults
 from dyrygent_testing.simulation.telling import chart, seconds, story_of, tale
+from dyrygent_testing.subjects import check_nodes
 
 __all__ = [
     "Act",
     "ActKind",
     "Executed",
     "Held",
-    "History",
     "Life",
     "Named",
     "Published",
@@ -191,19 +190,6 @@ class View:
     state: State
 
 
-@frozen
-class History:
-    """One workflow, as its journal holds it at the end."""
-
-    key: WorkflowKey
-    definition: Definition
-    calls: tuple[Call, ...] = field(repr=False)
-    entries: tuple[Entry, ...]
-    results: Mapping[Attempt, bytes] = field(repr=False)
-    state: State
-    is_open: bool
-
-
 _NARROWEST = 60
 
 
@@ -219,6 +205,13 @@ class Trace:
     faults: Faults
     settings: Settings
     histories: tuple[History, ...]
+    """Those of all workflows that have started, as `Run.history` gives them."""
+    states: tuple[State, ...] = field(repr=False)
+    """Where each of them stands."""
+    unclosed: tuple[str, ...]
+    """Those that the journal has not closed, by id."""
+    results: Mapping[Named, bytes] = field(repr=False)
+    """What the journal holds, as JSON."""
     acts: tuple[Act, ...] = field(repr=False)
     sent: tuple[Sent, ...] = field(repr=False)
     executed: tuple[Executed, ...] = field(repr=False)
@@ -238,9 +231,17 @@ class Trace:
     """When whoever started and steered the workflows was content."""
 
     @property
+    def history(self) -> History:
+        """The first workflow's, for `save_history` and `replay`; raises `UsageError` if none has started."""
+        if not self.histories:
+            message = f"no workflow has started after {seconds(self.ended_ms)}, so there is no history"
+            raise UsageError(message)
+        return self.histories[0]
+
+    @property
     def state(self) -> State:
         """Where the first workflow stands."""
-        return self.histories[0].state
+        return self.states[0]
 
     @property
     def statuses(self) -> Mapping[str, Status]:
@@ -327,9 +328,7 @@ class Trace:
         `=` stands for running, `x` for where that failed, `?` for where the worker died, `!` for a fault.
         Raises `UsageError` for less than 60 characters.
         """
-        if width < _NARROWEST:
-            message = f"a timeline needs {_NARROWEST} characters or more, not {width}"
-            raise UsageError(message)
+        check_whole("the width of a timeline", width, _NARROWEST)
         return chart(self, width)
 
     def story(self, node: str) -> str:
@@ -341,26 +340,22 @@ class Trace:
         if not self.histories:
             message = f"no workflow has started after {seconds(self.ended_ms)}, so there is no node {quoted(node)}"
             raise UsageError(message)
-        known = self.histories[0].definition.graph.numbers
-        if node not in known:
-            raise UnknownNodeError(node, known=known)
+        check_nodes([node], self.histories[0].definition.graph)
 
     def _all_executions(self) -> Sequence[Executed]:
-        return [it for it in self.executed if it.workflow == self.histories[0].key.id] if self.histories else []
+        return [it for it in self.executed if it.workflow == self.histories[0].id] if self.histories else []
 
     def _executions(self, node: str) -> Sequence[Executed]:
         self._check(node)
         return [it for it in self._all_executions() if it.attempt.node == node]
 
     def _returned(self, attempt: Attempt) -> Any:
-        ran = [it for it in self._all_executions() if it.attempt == attempt and it.returned is not None]
-        counted = [it for it in ran if it.outcome in self._recorded()]
-        data = (counted or ran)[0].returned
+        ran = [it for it in self._executions(attempt.node) if it.attempt == attempt and it.returned is not None]
+        its = [fact for fact in self.observations if isinstance(fact, Outcome) and fact.attempt == attempt]
+        recorded = [evolve(fact, at_ms=0) for fact in its]
+        data = next((it for it in ran if it.outcome in recorded), ran[0]).returned
         assert data is not None
         return JSON_VALUES.decode(data)
-
-    def _recorded(self) -> Sequence[Observation]:
-        return [evolve(entry.observation, at_ms=0) for entry in self.histories[0].entries]
 
     # All of it
 
@@ -387,8 +382,8 @@ class Trace:
         owners = {(it.workflow, it.first + at): it for it in self.wrote for at in range(len(it.observations))}
         for history in self.histories:
             for entry in history.entries:
-                by = owners[history.key.id, entry.position]
-                its = f"{history.key.id}:{entry.position} {entry.observation!r}"
+                by = owners[history.id, entry.position]
+                its = f"{history.id}:{entry.position} {entry.observation!r}"
                 yield by.at_ms, 1, f"{kinds[by.act]} wrote {its}"
         for sent in self.sent:
             yield sent.at_ms, 2, f"{kinds[sent.act]} sent {_shown(sent.workflow, sent.attempt)}"

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from attrs import define, field
 
-from dyrygent_core import Status, WorkflowState
+from dyrygent_core import History, Status, WorkflowState
 from dyrygent_core.codec import decode_definition
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Journal, Query
@@ -29,7 +29,6 @@ from dyrygent_runtime import Run
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.journals import open_journal
 from dyrygent_testing.simulation.replay import Replay
-from dyrygent_testing.simulation.trace import History
 from tests.dyrygent_runtime.journals.killing import END, Place, Wish, serve, story
 from tests.dyrygent_runtime.journals.redis_servers import started
 
@@ -279,9 +278,9 @@ def _check_journal(journal: Journal, name: str) -> None:
     definition, entries = decode_definition(stored.definition), journal.read(stored.key)
     assert [entry.position for entry in entries] == list(range(1, len(entries) + 1))
     state = Run.from_id(name, journal).state
-    replay = Replay.of(History(stored.key, definition, (), entries, {}, state, stored.is_open))
+    replay = Replay.of(History(name, definition, entries))
     assert replay.disagreements == ()
-    assert replay.steps[-1].state == state
+    assert replay.state == state
     assert set(state.statuses.values()) == {Status.SUCCEEDED}
     emitted = Counter(attempt for step in replay.steps for attempt in step.emitted)
     ended = Counter(step.counted.attempt for step in replay.steps if step.counted is not None)

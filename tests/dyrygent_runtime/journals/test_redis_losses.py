@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from dyrygent_core import Attempt, Status, Succeeded, Workflow, WorkflowState, call
+from dyrygent_core import Attempt, History, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_runtime import Conductor, Run, start
 from dyrygent_runtime.faults import nothing
 from dyrygent_runtime.journals.redis import RedisJournal
 from dyrygent_testing.simulation.replay import Replay
-from dyrygent_testing.simulation.trace import History
 from tests.dyrygent_runtime.engine import ManualEngine
 from tests.dyrygent_runtime.journals.redis_servers import Server, started
 
@@ -43,8 +42,9 @@ def test_a_store_that_lost_its_end_wins_over_a_newer_cache() -> None:
         stored = other.journal.definition(run.id)
         entries, state = other.journal.read(run.key), other.refresh(run.key).state
         definition = other.refresh(run.key).definition
-        replay = Replay.of(History(run.key, definition, (), entries, {}, state, stored.is_open))
+        replay = Replay.of(History(run.id, definition, entries))
         assert replay.disagreements == ()
+        assert replay.state == state
         assert not stored.is_open
         for conductor in (knowing, other):
             conductor.journal.dispose()
