@@ -119,13 +119,14 @@ def test_a_rerun_is_told_as_a_new_beginning(app: Celery, redis: Redis) -> None:
         wf.apply_async().get(timeout=30)
     redis.set("tests:rerun-signals", 1)
 
+    def states() -> list[str]:
+        return [it["payload"] for it in signals(redis, wf) if it["signal"] == "on_state_change"]
+
+    wait_until(lambda: len(states()) == 2, "the first end", lambda: str(states()))  # which the worker tells
     wf.run.rerun()
     wf.run.pause()
     wf.run.resume()
     wf.run.wait(timeout=30)
-
-    def states() -> list[str]:
-        return [it["payload"] for it in signals(redis, wf) if it["signal"] == "on_state_change"]
 
     wait_until(lambda: len(states()) == 4, "the second end", lambda: str(states()))
     assert states() == ["RUNNING", "FAILURE", "RUNNING", "SUCCESS"]
