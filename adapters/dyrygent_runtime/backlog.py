@@ -1,7 +1,8 @@
 """Whether a queue moves: what tells a message that waits in a long queue from one that is lost.
 
 The sign is another attempt of the same workflow, sent later to the same queue, that has started. Where a workflow has
-none, its queue counts as one that may merely be long, unless the engine says that it is empty (A6).
+none, its queue counts as one that may merely be long, unless it is empty, as the engine says (A6), and no
+worker has what was in it (`absence`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from dyrygent_core.ports import LeaseView
+from dyrygent_core.ports import Lease, LeaseView
 
 __all__ = ["Holders", "holders_of", "is_named"]
 
@@ -28,25 +28,32 @@ class Holders:
     now_ms: int
     last_death_ms: int = 0
     """When the last of the leases that are over ran out."""
+    asked_ms: int = 0
+    """Since when each worker that lives has renewed its lease twice: what it held at that time it has named."""
 
 
-def holders_of(leases: Iterable[LeaseView], now_ms: int) -> Holders:
-    """Sort leases by what they name. Cost: O(names in them)."""
+def holders_of(leases: Iterable[LeaseView], now_ms: int, here: Lease | None = None) -> Holders:
+    """Sort leases by what they name. Cost: O(names in them).
+
+    `here`: what the worker that asks holds itself, just now.
+    """
     views = {(view.lease.worker, view.lease.boot): view for view in leases}
-    living: set[str] = set()
+    living: set[str] = set() if here is None else {*here.active, *here.reserved}
     dead_ms: dict[str, int] = {}
-    last_death_ms = 0
-    for view in views.values():
+    last_death_ms, asked_ms = 0, now_ms
+    for worker, view in views.items():
         if _has_ended_in_order(view):
             continue
         names = _names(view)
         if view.expires_ms >= now_ms:
             living |= names
+            if here is None or worker != (here.worker, here.boot):
+                asked_ms = min(asked_ms, view.previous_ms or 0)
             continue
         last_death_ms = max(view.expires_ms, last_death_ms)
         for name in names:
             dead_ms[name] = max(view.expires_ms, dead_ms.get(name, 0))
-    return Holders(views, frozenset(living), dead_ms, now_ms, last_death_ms)
+    return Holders(views, frozenset(living), dead_ms, now_ms, last_death_ms, asked_ms)
 
 
 def _has_ended_in_order(view: LeaseView) -> bool:

@@ -4,15 +4,15 @@
     started longer ago than its node's time-out          timed out
     held unstarted by a worker that died                 sent again at once; lost after the last time
     held by nobody, as the engine knows                  sent again at once, however often
-    in no queue any more, since a worker died            the same: it took the message, and died too soon to say so
+    in nobody's hands (`absence`), since a worker died   the same: it took the message, and died too soon to say so
     sent, and not started for too long                   sent again; lost after the last time
     to be stopped: never sent, or silent for too long    lost
     never sent for all of the grace                      sent
 
 How long is too long: `resend_after`, doubled with each time that it was sent. A message that merely waits in a long
-queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) or is empty, it is given one
-doubling more, but not more than 4 times `resend_after` on that account. Where `resend_after` is never, nothing is sent
-again, and the node's time-out counts from when the attempt was sent.
+queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) or that nobody has it (`absence`),
+it is given one doubling more, but not more than 4 times `resend_after` on that account. Where `resend_after` is never,
+nothing is sent again, and the node's time-out counts from when the attempt was sent.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def limit_ms(folded: Folded, attempt: Attempt, mark: Marks, settings: Settings) 
 class Judge:
     """Judges attempts that have no outcome.
 
-    `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since, or to be
-    empty.
-    `vanished`: those that may have, and that no queue holds any more. `gone`: those that the engine knows to be.
+    `stopped`: those that are to be. `moved`: those of the overdue whose queue is known to have moved on since, or that
+    nobody has any more.
+    `vanished`: those that may have, and that nobody has any more. `gone`: those that the engine knows to be.
     """
 
     folded: Folded

@@ -33,7 +33,8 @@ from dyrygent_core import (
     advance,
 )
 from dyrygent_core.errors import AdapterUnavailableError, ResultMissingError, quoted
-from dyrygent_core.ports import Due, Finding, Marks, Submission
+from dyrygent_core.ports import Due, Finding, Lease, Marks, Submission
+from dyrygent_runtime.absence import absent
 from dyrygent_runtime.backlog import moved_on
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.failures import failure_of
@@ -53,18 +54,18 @@ _REVOCATIONS: Final = "revocations"
 """The annotation that counts them, behind what they are for."""
 
 
-def sweep_workflow(conductor: Conductor, due: Due, *, claimed_ms: int | None = None) -> None:
+def sweep_workflow(conductor: Conductor, due: Due, *, claimed_ms: int | None = None, here: Lease | None = None) -> None:
     """Take one sweep turn over a workflow that `Journal.due` has just given to the caller.
 
     `claimed_ms`: when it was asked for (monotonic), now if not given. What cannot be sent within half the claim is
-    left to the next sweep.
+    left to the next sweep. `here`: what the caller's own worker holds, if it is one.
     """
     conductor.reach(FaultPoint.SWEEP_CLAIMED)
     claimed_ms = conductor.clock.monotonic_ms() if claimed_ms is None else claimed_ms
     folded = conductor.catch_up(due.key)
     view = _View()
     if not folded.state.is_finished:
-        view = _look(conductor, folded, due.at_ms)
+        view = _look(conductor, folded, due.at_ms, here)
         folded = _act(conductor, folded, view, due.at_ms, claimed_ms + conductor.settings.claim_ms // 2)
     if folded.state.is_finished and conductor.finish(folded):
         return
@@ -143,7 +144,7 @@ def _that_count(folded: Folded, observations: Sequence[Observation]) -> list[Obs
     return counting
 
 
-def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
+def _look(conductor: Conductor, folded: Folded, now_ms: int, here: Lease | None) -> _View:
     """Judge every attempt in flight by its marks, the leases, and what the engine says."""
     settings, graph = conductor.settings, folded.definition.graph
     in_flight = folded.state.attempts_in_flight
@@ -161,7 +162,7 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
         _LOG.warning("workflow %s: the engine cannot be asked: %s", quoted(folded.key.id), problem)
         return _View(timed_out=over, limits_ms=limits_ms)
     silent = [it for it in old if not _has_ended(findings, it)]
-    judge = evolve(_judge(conductor, folded, silent, marks), gone=_gone(findings, marks))
+    judge = evolve(_judge(conductor, folded, silent, marks, here), gone=_gone(findings, marks))
     lost = {it: reason for it in silent if (reason := judge.why_lost(it, marks[it])) is not None}
     over = [it for it in over if it not in lost and not _has_ended(findings, it)]
     gone = {*lost, *over}
@@ -169,28 +170,31 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int) -> _View:
     return _View(findings, list(lost.items()), over, unsent, limits_ms)
 
 
-def _judge(conductor: Conductor, folded: Folded, silent: Sequence[Attempt], marks: Mapping[Attempt, Marks]) -> Judge:
+def _judge(
+    conductor: Conductor, folded: Folded, silent: Sequence[Attempt], marks: Mapping[Attempt, Marks], here: Lease | None
+) -> Judge:
     """Give the judge of these attempts, who knows of their queues as much as it takes."""
-    holders = holders_of(*conductor.journal.leases())
+    holders = holders_of(*conductor.journal.leases(), here)
     judge = Judge(folded, conductor.settings, holders, frozenset(folded.state.to_revoke))
     waiting = {it: marks[it] for it in silent if judge.is_overdue_or_behind(it, marks[it])}
     doubtful = [it for it in silent if judge.may_have_vanished(it, marks[it])]
     moved = moved_on(conductor, folded, waiting)
     unmoved = [it for it in waiting if it not in moved]
-    gone = _in_no_queue(conductor, folded, list(dict.fromkeys([*doubtful, *unmoved])))
+    unqueued = _in_no_queue(conductor, folded, list(dict.fromkeys([*doubtful, *unmoved])))
+    gone = absent(conductor, folded, holders, {it: marks[it] for it in unqueued})
     return evolve(judge, moved=moved | gone & set(unmoved), vanished=gone & set(doubtful))
 
 
-def _in_no_queue(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> frozenset[Attempt]:
+def _in_no_queue(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> Sequence[Attempt]:
     """Return those of the attempts that no queue holds any more, as far as the engine can tell."""
     if not doubtful:
-        return frozenset()
+        return ()
     try:
         waiting = conductor.adapter.waiting(_submissions(conductor, folded, doubtful))
     except AdapterUnavailableError as problem:
         _LOG.warning("workflow %s: the queues cannot be asked: %s", quoted(folded.key.id), problem)
-        return frozenset()
-    return frozenset(it for it in doubtful if waiting.get(it) == 0)
+        return ()
+    return [it for it in doubtful if waiting.get(it) == 0]
 
 
 def _gone(findings: Mapping[Attempt, Finding], marks: Mapping[Attempt, Marks]) -> frozenset[Attempt]:

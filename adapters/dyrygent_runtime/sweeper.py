@@ -49,6 +49,7 @@ class Sweeper:
     ) -> None:
         self._conductor = conductor
         self._before = before
+        self._lease = lease
         self._keeper = lease and LeaseKeeper(conductor.journal, conductor.settings, conductor.clock, lease)
         self._purged_ms: int | None = None
         self._left: set[WorkflowKey] = set()
@@ -123,7 +124,8 @@ class Sweeper:
 
     def _sweep(self, due: Due, claimed_ms: int) -> None:
         try:
-            sweep_workflow(self._conductor, due, claimed_ms=claimed_ms)
+            here = None if self._lease is None else self._lease()
+            sweep_workflow(self._conductor, due, claimed_ms=claimed_ms, here=here)
         except JournalUnavailableError:
             raise
         except UnknownWorkflowError:

@@ -10,16 +10,7 @@ from dyrygent_core.ports import Finding, Lease, Mark, MarkKind, Query
 from dyrygent_runtime import Run, Sweeper, sweep_workflow
 from dyrygent_runtime.reports import returned
 from tests.dyrygent_runtime.conftest import World
-
-WORKER, BOOT = "w1", "boot-1"
-
-
-def one(**policies: int | str) -> Workflow:
-    """Build a workflow of one node that something else waits for."""
-    workflow = Workflow()
-    a = workflow.add(call("a"), **policies)  # type: ignore[arg-type]
-    workflow.add(call("b"), after=a)
-    return workflow
+from tests.dyrygent_runtime.sweeping import BOOT, WORKER, one, renew, resend_after_ms, wait_and_sweep
 
 
 def started(world: World, **policies: int | str) -> Run:
@@ -29,19 +20,6 @@ def started(world: World, **policies: int | str) -> Run:
     renew(world, run, active={"a"})
     world.journal.mark(run.key, [Mark(MarkKind.STARTED, Attempt("a"), WORKER, BOOT)])
     return run
-
-
-def renew(world: World, run: Run, active: set[str] = frozenset(), reserved: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-    """Renew the worker's lease, naming first attempts of these nodes."""
-    graph = run.state.graph
-    ids = {node: f"{run.key.incarnation}.{graph.number(node)}.0.1" for node in active | reserved}
-    lease = Lease(WORKER, BOOT, frozenset(ids[it] for it in active), frozenset(ids[it] for it in reserved))
-    world.journal.renew_lease(lease, ttl_ms=world.settings.lease_ms)
-
-
-def wait_and_sweep(world: World, milliseconds: int) -> None:
-    world.clock.advance(milliseconds)
-    world.sweep()
 
 
 def test_an_outcome_that_only_the_engine_knows_is_recorded(world: World) -> None:
@@ -139,50 +117,6 @@ def test_an_attempt_held_by_a_dead_worker_is_sent_again_at_once(world: World) ->
 # Queues that lose, and queues that are long
 
 
-@pytest.mark.parametrize(("queued", "is_sent"), [(0, True), (1, False), (None, False)])
-def test_what_no_queue_holds_after_a_death_is_sent_again(world: World, queued: int | None, is_sent: bool) -> None:  # noqa: FBT001  # a case
-    """A worker may take a message and die before its lease names it: if its queue is empty, it is gone (A6)."""
-    run = world.start(one())
-    if queued is not None:
-        world.engine.queued = {Attempt("a"): queued}
-    renew(world, run)
-    world.engine.take()
-
-    wait_and_sweep(world, world.settings.lease_ms + 1)
-    wait_and_sweep(world, world.settings.grace_ms)
-
-    assert world.engine.take() == (["a"] if is_sent else [])
-    assert run.status("a") is Status.SCHEDULED
-
-
-@pytest.mark.parametrize(("queued", "is_sent"), [(0, True), (1, False), (None, False)])
-def test_an_empty_queue_holds_nobody_up(world: World, queued: int | None, is_sent: bool) -> None:  # noqa: FBT001  # a case
-    """What is in no queue after `resend_after` is sent again then, though nothing shows that its queue moves (A6)."""
-    world.start(one())
-    if queued is not None:
-        world.engine.queued = {Attempt("a"): queued}
-    world.engine.take()
-
-    wait_and_sweep(world, resend_after_ms(world) - 1)
-    assert world.engine.take() == []
-    wait_and_sweep(world, world.settings.sweep_interval_ms)
-    assert world.engine.take() == (["a"] if is_sent else [])
-    wait_and_sweep(world, resend_after_ms(world))
-    assert world.engine.take() == ([] if is_sent else ["a"])
-
-
-def test_while_nobody_died_an_empty_queue_says_nothing(world: World) -> None:
-    """A living worker has just taken it, and will say so."""
-    run = world.start(one())
-    world.engine.queued = {Attempt("a"): 0}
-    world.engine.take()
-    for _ in range(3):
-        renew(world, run)
-        wait_and_sweep(world, world.settings.lease_ms - 1)
-
-    assert world.engine.take() == []
-
-
 def test_an_attempt_that_never_starts_is_sent_again_and_at_last_lost(world: World) -> None:
     """It is sent again after `resend_after`, doubling with each time, and lost after the third, if its queue moves."""
     run = beside(world, "earlier", "elsewhere")
@@ -267,11 +201,6 @@ def begin(world: World, run: Run, node: str) -> None:
     world.journal.mark(
         run.key, [Mark(MarkKind.SENT, Attempt(node)), Mark(MarkKind.STARTED, Attempt(node), WORKER, BOOT)]
     )
-
-
-def resend_after_ms(world: World) -> int:
-    assert world.settings.resend_after_ms is not None
-    return world.settings.resend_after_ms
 
 
 def test_a_task_that_kills_its_workers_is_failed(world: World) -> None:

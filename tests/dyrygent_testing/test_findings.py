@@ -19,7 +19,8 @@ from dyrygent_core import (
     advance,
     call,
 )
-from dyrygent_testing import Fault, FaultKind, check_invariants, simulate
+from dyrygent_runtime import Settings
+from dyrygent_testing import Fault, FaultKind, Workers, check_invariants, simulate
 
 
 def chain() -> Workflow:
@@ -119,4 +120,34 @@ def test_who_asks_for_a_rerun_that_another_has_just_asked_for_asks_again() -> No
             requests=[(29_000, RerunRequested()), (29_500, RerunRequested())],
             faults=[Fault("journal.definition", 3, FaultKind.PAUSE, 3_000)],
         )
+    )
+
+
+WAITS = Settings(poll_ms=5_000, grace_ms=10_000, lease_ms=20_000, resend_after_ms=60_000)
+"""Short ones, of which a worker's rounds are far apart: so a sweep may come between a message and its lease."""
+
+
+def test_what_has_just_been_taken_after_a_long_wait_is_not_sent_again() -> None:
+    """That its queue is empty is no sign that a message is lost: it has just been taken, at 75 s."""
+    workflow = Workflow()
+    first = workflow.add(call("run"), id="first")
+    workflow.add(call("run"), id="long")
+    workflow.add(call("run"), id="waits", after=first)
+    durations = {"first": 10, "long": 74_985, "waits": 1_000}
+
+    check_invariants(simulate(workflow, durations=durations, workers=Workers(1, prefetch=0), settings=WAITS))
+
+
+def test_what_has_just_been_taken_after_a_death_is_not_sent_again() -> None:
+    """Nor is it if another worker has died meanwhile: the one that lives has taken it, at 25 s."""
+    workflow = Workflow()
+    workflow.add(call("run"), id="long")
+    workflow.add(call("run"), id="deadly", on_loss="fail")
+    for name in ("longer", "waits"):
+        workflow.add(call("run"), id=name)
+    durations = {"long": 24_995, "deadly": 10, "longer": 60_000, "waits": 1_000}
+    faults = [Fault("worker.running", 1, FaultKind.CRASH)]
+
+    check_invariants(
+        simulate(workflow, durations=durations, workers=Workers(2, prefetch=0), settings=WAITS, faults=faults)
     )

@@ -6,8 +6,6 @@ have to be borne without any trace: a pause shorter than half the grace, and one
 
 One thing touches an attempt though nothing went wrong with it: that its message waits for longer than
 `resend_after_ms` while later ones overtake it, or for twice as long. Nobody can tell it from a message that is lost.
-Nor can they where a worker has just taken it, and no lease names it yet, while the lease of another runs out that may
-have taken it and died.
 """
 
 from __future__ import annotations
@@ -23,8 +21,6 @@ from dyrygent_testing.simulation.trace import Act, ActKind, Named, Sent, Struck,
 __all__ = ["touched"]
 
 _ON_MESSAGES: Final = (FaultKind.LOSE, FaultKind.DUPLICATE, FaultKind.DELAY, FaultKind.REDELIVER)
-_UNNAMED_MS: Final = 1_000
-"""A worker renews its lease once a second at most."""
 _BORNE: Final = ("journal.append", "journal.create")
 
 
@@ -69,7 +65,7 @@ def _given_up_waiting(trace: Trace, acts: Mapping[int, Act]) -> Iterator[Named]:
         if first is not None and acts[sent.act].kind is ActKind.SWEEP:
             waited_ms = sent.at_ms - first.at_ms
             is_overdue = waited_ms > after_ms and _is_overtaken(before, began_ms, first, sent.at_ms)
-            if is_overdue or waited_ms > 2 * after_ms or _is_being_taken(trace, first, sent):
+            if is_overdue or waited_ms > 2 * after_ms:
                 yield name
         before[name] = sent
 
@@ -80,16 +76,6 @@ def _is_overtaken(sent: Mapping[Named, Sent], began_ms: Mapping[Named, int], fir
         it.at_ms >= first.at_ms and began_ms.get(name, at_ms) < at_ms
         for name, it in sent.items()
         if it.workflow == first.workflow and it.attempt != first.attempt
-    )
-
-
-def _is_being_taken(trace: Trace, first: Sent, sent: Sent) -> bool:
-    """Tell whether a worker had just taken the message out of the queue, and another died since it was sent."""
-    lease_ms = trace.settings.lease_ms
-    died = (it.until_ms for it in trace.struck if it.fault.kind in (FaultKind.CRASH, FaultKind.STOP))
-    return any(first.at_ms <= until_ms + lease_ms <= sent.at_ms for until_ms in died) and any(
-        (it.workflow, it.attempt) == (sent.workflow, sent.attempt) and 0 <= sent.at_ms - it.from_ms <= _UNNAMED_MS
-        for it in trace.held
     )
 
 
