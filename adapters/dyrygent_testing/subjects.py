@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 
 from hypothesis.strategies import SearchStrategy
 
-from dyrygent_core import Graph, Outcome, UnknownNodeError, UsageError, Workflow
-from dyrygent_core.checks import check_text, check_whole, items_of, named, shown
+from dyrygent_core import Graph, Outcome, UsageError, Workflow
+from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 
 __all__ = [
@@ -48,11 +48,9 @@ def check_kind(what: str, value: object, kind: Any, repair: str) -> None:
 
 
 def check_nodes(nodes: Iterable[str], graph: Graph) -> None:
-    """Raise `UnknownNodeError` for the first that is not in the graph."""
+    """Raise `UnknownNodeError` for the first that is not in the graph, and `UsageError` for what is no id."""
     for node in nodes:
-        check_text("a node id", node)
-        if node not in graph.numbers:
-            raise UnknownNodeError(node, known=graph.numbers)
+        graph.number(node)
 
 
 def check_outcomes(outcomes: Mapping[str, Sequence[Outcome]], graph: Graph) -> None:

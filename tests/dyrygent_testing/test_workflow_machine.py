@@ -168,3 +168,20 @@ def test_a_run_that_was_left_is_over(name: str) -> None:
         machine.teardown()
 
     assert not any(process.marks.waiting for process in processes)
+
+
+def test_a_rule_that_ends_or_asks_for_nothing_real_is_refused() -> None:
+    """At once, and nothing has changed."""
+    machine = Chain()
+    before = machine.trace.digest
+
+    with pytest.raises(UsageError, match=r"the outcome must be an outcome, such as Succeeded.*not Attempt"):
+        machine.end(Attempt("a"))  # type: ignore[arg-type]  # as a user may
+    with pytest.raises(UsageError, match=r"node='b'.* does not run, so it cannot end; self.running has those that do"):
+        machine.end(Succeeded(Attempt("b")))
+    with pytest.raises(UsageError, match=r"the request must be an observation, such as CancelRequested.*'cancel'"):
+        machine.ask("cancel")  # type: ignore[arg-type]  # as a user may
+
+    assert machine.trace.digest == before
+    assert machine.running == (Attempt("a"),)
+    machine.teardown()
