@@ -38,6 +38,7 @@ from dyrygent_core.ports import (
     WorkflowOutcome,
 )
 from dyrygent_runtime import Conductor, EngineAdapter, Notification, Run, Settings
+from dyrygent_runtime.forks import no_fork
 from dyrygent_runtime.inline import InlineConductor
 from dyrygent_runtime.listeners import Listener
 from dyrygent_runtime.settings import CHUNK
@@ -173,7 +174,8 @@ class CeleryAdapter(EngineAdapter):
         if self.inline is not None:
             return  # it is dropped when its turn comes
         try:
-            self.app.control.revoke([it.attempt_id for it in submissions])
+            with no_fork():
+                self.app.control.revoke([it.attempt_id for it in submissions])
         except Exception as problem:  # each transport raises its client's own errors
             message = f"the broker cannot be reached: {type(problem).__name__}: {problem}"
             raise AdapterUnavailableError(message) from problem

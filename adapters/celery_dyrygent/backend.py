@@ -20,6 +20,7 @@ from dyrygent_core import Attempt, Failure, Lost, WorkflowState
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Finding, Submission, ValueCodec, WorkflowOutcome
 from dyrygent_runtime.failures import failure_of, failure_told
+from dyrygent_runtime.forks import no_fork
 from dyrygent_runtime.reports import finding_of, told
 
 __all__ = ["as_result", "exception_told", "has_backend", "look_up", "store_failure", "store_outcome"]
@@ -33,6 +34,7 @@ def has_backend(app: Celery) -> bool:
     return not isinstance(app.backend, DisabledBackend | RPCBackend)
 
 
+@no_fork()
 def look_up(app: Celery, submissions: Sequence[Submission], values: ValueCodec) -> Mapping[Attempt, Finding]:
     """Read what the backend has of these attempts, in one read where it can.
 
@@ -96,6 +98,7 @@ def _failure(stored: Any) -> Failure:
     return failure_told(str(stored.get("exc_type")), text, str(stored.get("exc_module") or ""), args)
 
 
+@no_fork()
 def store_outcome(app: Celery, outcome: WorkflowOutcome) -> None:
     """Store a workflow's end under its id, and failures under the ids of nodes that never told their end.
 

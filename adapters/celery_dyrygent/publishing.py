@@ -22,6 +22,7 @@ from celery_dyrygent.identity import HEADER
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Dispatch, Refusal
 from dyrygent_runtime.failures import failure_of
+from dyrygent_runtime.forks import no_fork
 from dyrygent_runtime.identity import Identity
 
 __all__ = ["publish", "publish_one"]
@@ -50,6 +51,7 @@ _IN_MESSAGE: Final = (
 """Options that become part of the message itself; the others say how it is sent."""
 
 
+@no_fork()
 def publish(app: Celery, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
     """Send a batch; give what can never be sent.
 
@@ -71,6 +73,7 @@ def publish(app: Celery, batch: Sequence[Dispatch]) -> tuple[Refusal, ...]:
     return tuple(refusals)
 
 
+@no_fork()
 def publish_one(app: Celery, name: str, task_id: str, args: Sequence[Any], options: dict[str, Any]) -> None:
     """Send one task of our own; raises `AdapterUnavailableError`."""
     try:

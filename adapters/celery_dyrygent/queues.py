@@ -14,10 +14,12 @@ from celery import Celery
 from dyrygent_core import Attempt
 from dyrygent_core.errors import AdapterUnavailableError
 from dyrygent_core.ports import Submission
+from dyrygent_runtime.forks import no_fork
 
 __all__ = ["waiting"]
 
 
+@no_fork()
 def waiting(app: Celery, submissions: Sequence[Submission]) -> Mapping[Attempt, int]:
     """Count the messages that wait in each attempt's queue; an attempt whose queue is not known is left out.
 
