@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Final
+
 from dyrygent_core import Attempt, Lost, OnLoss, Status, Succeeded, Workflow, WorkflowState
 from dyrygent_core.ports import Capability
 from dyrygent_runtime import Run
@@ -9,6 +12,8 @@ from dyrygent_testing.adapter_basis import AdapterBasis, Case, needs
 
 __all__ = ["LossRules"]
 
+_STOPS_FOR_S: Final = 0.5
+"""For so long a task runs on in a worker that was told to stop."""
 _TELLS_OF_DEATH = (Capability.LEASES, Capability.REPORTS_LOSS)
 
 
@@ -75,12 +80,17 @@ class LossRules(AdapterBasis):
     def test_a11_a_worker_that_is_stopped_takes_its_tasks_to_their_end(self, case: Case) -> None:
         """Stopping in order loses nothing and runs nothing twice: what ran is reported, what waits is left."""
         workflow = Workflow()
-        first = workflow.add(case.here("note", "first", 1))
+        first = workflow.add(case.here("hold", "first", 1))
         second = workflow.add(case.here("note", "second", first.result))
         workflow.add(case.call("give", second.result))
         run = case.start(workflow)
         case.has_begun("first")
-        case.engine.stop_worker()
+        opens = threading.Timer(_STOPS_FOR_S, case.open)
+        opens.start()
+        try:
+            case.engine.stop_worker()
+        finally:
+            opens.join()
         case.engine.start_worker()
 
         assert case.ended(run) is WorkflowState.SUCCESS
