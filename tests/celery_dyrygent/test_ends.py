@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from attrs import frozen
+from attrs import asdict, frozen
 from redis import Redis
 
 from dyrygent_core import Attempt, Failed, Lost, Status, Succeeded, Workflow, WorkflowState
@@ -20,18 +20,20 @@ from dyrygent_core.ports import Marks
 from dyrygent_runtime import Run
 from dyrygent_runtime.fold import attempt_id
 from tests.celery_dyrygent.conftest import wait_until
-from tests.celery_dyrygent.deployments import Deployed, Deployment, deployed
+from tests.celery_dyrygent.deployments import QUICK, Deployed, Deployment, deployed
 from tests.celery_dyrygent.test_worker import ended, story, task
 
 ACKNOWLEDGED: Final = {"early": "", "late": "late_"}
 """The prefix of the task's name."""
 SURVIVOR: Final = "survivor@tests"
+PATIENT: Final = {"dyrygent_settings": {**asdict(QUICK), "lease_ms": 12_000}}
+"""A cold shutdown, and what it puts back, have to be over within a lease, however busy the machine is."""
 
 
 @pytest.fixture(scope="module")
 def here(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """One prefork worker for the rows that it survives."""
-    with deployed(Deployment("prefork", ()), redis_url, tmp_path_factory.mktemp("ends")) as it:
+    with deployed(Deployment("prefork", (), configuration=PATIENT), redis_url, tmp_path_factory.mktemp("ends")) as it:
         it.workers.start("-n", SURVIVOR)
         yield it
 
