@@ -39,7 +39,7 @@ def absent(
     now_ms, numbers, settings = holders.now_ms, folded.definition.graph.numbers, conductor.settings
     names = {it: f"{numbers[it.node]}.{it.index}.{it.number}" for it in islice(unqueued, _MOST_NOTED)}
     last_ms, noted = conductor.journal.annotations(folded.key).get(_ABSENT, [0, {}])
-    is_void = not 0 <= now_ms - last_ms <= max(_MOST_BETWEEN * settings.sweep_interval_ms, settings.lease_ms // 3)
+    is_void = not 0 <= now_ms - last_ms <= max(_MOST_BETWEEN * settings.sweep_interval_ms, settings.renewal_ms)
     since_ms: Mapping[str, int] = {} if is_void else noted
     seen_ms = {it: since_ms.get(name, now_ms) for it, name in names.items()}
     for attempt, at_ms in seen_ms.items():

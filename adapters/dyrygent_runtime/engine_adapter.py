@@ -32,6 +32,7 @@ from dyrygent_core.ports import (
     WorkflowOutcome,
 )
 from dyrygent_runtime.conductor import Conductor
+from dyrygent_runtime.holdings import Boot
 from dyrygent_runtime.identity import Identity
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.listeners import Listener
@@ -51,7 +52,8 @@ class EngineAdapter(ABC):
 
     `journal`: where workflows are kept. `listeners`: who is told what changes, see `dyrygent_runtime.listeners`.
     `send_limit`: how many attempts of a turn are sent here before the rest is handed over; None sends all.
-    `conductor`: what makes another kind of conductor.
+    `conductor`: what makes another kind of conductor. `boot`: the life of the worker in this process, if it is one
+    whatever it does.
     """
 
     engine: ClassVar[str] = ""
@@ -66,6 +68,7 @@ class EngineAdapter(ABC):
         listeners: Iterable[Listener] = (),
         send_limit: int | None = None,
         conductor: Callable[..., Conductor] = Conductor,
+        boot: Boot | None = None,
     ) -> None:
         settings = settings or Settings()
         self.journal = journal
@@ -73,7 +76,7 @@ class EngineAdapter(ABC):
         self.conductor = conductor(
             journal, self, settings=settings, clock=clock, listeners=listeners, mark=self.marks.add
         )
-        self.outbox = Outbox(self.conductor, send_limit=send_limit)
+        self.outbox = Outbox(self.conductor, send_limit=send_limit, boot=boot)
 
     def start(
         self,

@@ -13,6 +13,9 @@ How long is too long: `resend_after`, doubled with each time that it was sent. A
 queue looks like a lost one, so while nothing shows that the queue moves (`backlog`) or that nobody has it (`absence`),
 it is given one doubling more, but not more than 4 times `resend_after` on that account. Where `resend_after` is never,
 nothing is sent again, and the node's time-out counts from when the attempt was sent.
+
+All but what the engine knows, and what time-outs say, is judged by silence, and not for a while after an outage of the
+journal (`watch`): nobody could speak. Nor is anything lost or sent again whose outcome waits in an outbox (`kept`).
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from attrs import frozen
 from dyrygent_core import Attempt
 from dyrygent_core.ports import Marks
 from dyrygent_runtime.fold import Folded, attempt_id, emission_of
-from dyrygent_runtime.holders import Holders, is_named
+from dyrygent_runtime.holders import Holders
+from dyrygent_runtime.kept import kept_name
 from dyrygent_runtime.settings import Settings
 
 __all__ = ["Judge", "age_ms", "limit_ms"]
@@ -63,6 +67,11 @@ class Judge:
     moved: frozenset[Attempt] = frozenset()
     vanished: frozenset[Attempt] = frozenset()
     gone: frozenset[Attempt] = frozenset()
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether whoever lives has had the time to speak since the journal is back."""
+        return self.holders.now_ms - self.holders.watched_ms >= self.settings.renewal_ms
 
     def why_lost(self, attempt: Attempt, mark: Marks) -> str | None:
         """Say why the attempt is gone for good, or None."""
@@ -105,17 +114,16 @@ class Judge:
         return is_old and self.holders.last_death_ms > mark.sent_ms
 
     def _why_worker_lost(self, attempt: Attempt, mark: Marks, started_ms: int) -> str | None:
+        if self._is_held_by_the_living(attempt):
+            return None
         view = self.holders.views.get((mark.worker, mark.boot))
         if view is None:
-            is_gone = self.holders.now_ms - started_ms > self.settings.lease_ms
+            is_gone = self.may_judge and self.holders.now_ms - started_ms > self.settings.lease_ms
             return f"worker {mark.worker} left no lease" if is_gone else None
-        if view.expires_ms < self.holders.now_ms:
+        if self.holders.is_over(view):
             return f"worker {mark.worker} died"
-        name = attempt_id(self.folded, attempt)
         was_asked_twice = view.previous is not None and (view.previous_ms or 0) > started_ms
-        if was_asked_twice and not is_named(view, name):
-            return f"worker {mark.worker} no longer knows of it"
-        return None
+        return f"worker {mark.worker} no longer knows of it" if was_asked_twice and self.may_judge else None
 
     def _why_stopped(self, attempt: Attempt, mark: Marks) -> str | None:
         if attempt in self.gone:
@@ -123,7 +131,7 @@ class Judge:
         if not mark.sent and self._is_past_grace(attempt):  # before that its owner may be about to send it
             return "never sent"
         is_over = self.holders.now_ms - self._stopped_ms(attempt) > self.settings.cancel_grace_ms
-        return "revoked before it started" if is_over else None
+        return "revoked before it started" if is_over and self.may_judge else None
 
     def _stopped_ms(self, attempt: Attempt) -> int:
         log, number = self.folded.log, self.folded.definition.graph.numbers[attempt.node]
@@ -131,20 +139,24 @@ class Judge:
         return min((it for it in times if it is not None), default=self.holders.now_ms)
 
     def _is_past_grace(self, attempt: Attempt) -> bool:
-        return age_ms(self.folded, attempt, self.holders.now_ms) > self.settings.grace_ms
+        return self.may_judge and age_ms(self.folded, attempt, self.holders.now_ms) > self.settings.grace_ms
 
     def _was_held_by_the_dead(self, attempt: Attempt, mark: Marks) -> bool:
         if attempt in self.vanished:
             return True
-        expired_ms = self.holders.dead_ms.get(attempt_id(self.folded, attempt))
-        return expired_ms is not None and expired_ms > (mark.sent_ms or 0)
+        dead_ms = self.holders.dead_ms
+        return any(dead_ms.get(name, 0) > (mark.sent_ms or 0) for name in self._names(attempt))
 
     def _is_held_by_the_living(self, attempt: Attempt) -> bool:
-        return attempt_id(self.folded, attempt) in self.holders.living
+        return not self.holders.living.isdisjoint(self._names(attempt))
+
+    def _names(self, attempt: Attempt) -> tuple[str, str]:
+        """Give what leases call it: those of workers, and those of outboxes."""
+        return attempt_id(self.folded, attempt), kept_name(self.folded.key, attempt)
 
     def _is_overdue(self, attempt: Attempt, mark: Marks) -> bool:
         wait_ms = self._wait_ms(mark, is_behind=attempt not in self.moved)
-        return wait_ms is not None and self.holders.now_ms - (mark.sent_ms or 0) > wait_ms
+        return wait_ms is not None and self.may_judge and self.holders.now_ms - (mark.sent_ms or 0) > wait_ms
 
     def _wait_ms(self, mark: Marks, *, is_behind: bool) -> int | None:
         """Give how long an attempt may wait in its queue after it was last sent; None for as long as it takes."""

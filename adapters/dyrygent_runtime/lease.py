@@ -52,15 +52,17 @@ class LeaseKeeper:
         if self._thread.is_alive():
             self._thread.join(timeout)
         try:
-            self._give_back()
+            self.give_back()
         except Exception as problem:  # noqa: BLE001  # whatever ends here must end
             _LOG.warning("this worker's lease is not given back, so it runs out: %s", problem)
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Give the lease back if it names nothing; it may be begun again. Raises `JournalUnavailableError`."""
         with self._lock:
             lease = self._lease()
             if self._renewed is not None and not lease.active and not lease.reserved:
                 self._journal.renew_lease(lease, ttl_ms=0)
+                self._renewed = None
 
     @property
     def is_due(self) -> bool:
@@ -85,7 +87,7 @@ class LeaseKeeper:
             return True
         renewed_ms, before = self._renewed
         age_ms = now_ms - renewed_ms
-        is_fresh = age_ms < self._settings.lease_ms // 3
+        is_fresh = age_ms < self._settings.renewal_ms
         return not is_fresh or (not lease.reserved <= before.reserved and age_ms >= _SHORTEST_MS)
 
     def _run(self) -> None:

@@ -3,7 +3,7 @@
 `report` takes the turn in the calling thread. What cannot be appended is kept, and a daemon thread tries again, with
 the same nonce; from then on all that is reported waits behind it, so that nobody waits for a journal that is away, and
 the observations of one workflow stay in order. `later` leaves the turn to that thread altogether, for callers that
-must not wait.
+must not wait. A lease of its own names what waits, once the journal is back, until it is written (`kept`).
 
 Nothing here survives the process: if it dies the attempt's lease runs out, and the attempt is run again. So it is with
 what there is no room for: it is dropped, which is logged as an error and counted; the sweep finds the outcome in the
@@ -16,16 +16,18 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import evolve, frozen
 
-from dyrygent_core import Attempt, Observation
+from dyrygent_core import Attempt, Observation, Outcome
 from dyrygent_core.errors import JournalUnavailableError, UnknownWorkflowError, UnsupportedVersionError, quoted
 from dyrygent_core.ports import WorkflowKey
 from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.forks import reset_after_fork
+from dyrygent_runtime.holdings import Boot
+from dyrygent_runtime.kept import Kept
 
 __all__ = ["MOST_BYTES", "Outbox"]
 
@@ -52,13 +54,24 @@ class _Pending:
 
 
 class Outbox:
-    """Takes turns for one process. Threads may share one; a forked child begins with an empty one."""
+    """Takes turns for one process. Threads may share one; a forked child begins with an empty one.
 
-    def __init__(self, conductor: Conductor, *, send_limit: int | None = None, most_bytes: int = MOST_BYTES) -> None:
+    `boot`: the life of the worker in this process, if its name is known.
+    """
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        *,
+        send_limit: int | None = None,
+        most_bytes: int = MOST_BYTES,
+        boot: Boot | None = None,
+    ) -> None:
         self._conductor = conductor
         self._send_limit = send_limit
         self._most_bytes = most_bytes
-        self._reset()
+        self._longest_pause_s = min(_LONGEST_PAUSE_S, conductor.settings.renewal_ms / 2_000)
+        self._reset(boot)
         reset_after_fork(self._reset)
 
     def __len__(self) -> int:
@@ -94,11 +107,13 @@ class Outbox:
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout)
 
-    def _reset(self) -> None:
+    def _reset(self, boot: Boot | None = None) -> None:
         self._pending: OrderedDict[WorkflowKey, deque[_Pending]] = OrderedDict()
         self._bytes = 0
         self._dropped = 0
         self._is_away = False
+        self._pause_s = _FIRST_PAUSE_S
+        self._kept = Kept(self._conductor, self._outcomes, boot)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -123,26 +138,45 @@ class Outbox:
             )
 
     def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending)
-                key, waiting = next(iter(self._pending.items()))
-                pending = waiting[0]
-            again = self._tried(pending)
-            with self._changed:
-                if again is None:
-                    waiting.popleft()
-                    self._bytes -= pending.size
-                    if not waiting:
-                        del self._pending[key]
-                    self._changed.notify_all()
-                    pause_s = _FIRST_PAUSE_S
-                    continue
+            pause_s = self._go_round()
+            if pause_s:
+                threading.Event().wait(pause_s)
+
+    def _go_round(self) -> float:
+        """Try one of the turns that wait; return for how many seconds to wait before the next."""
+        self._kept.tell(is_away=self._is_away)
+        with self._changed:
+            key, waiting = next(iter(self._pending.items()))
+            pending = waiting[0]
+        again = self._tried(pending)
+        with self._changed:
+            if again is not None:
                 waiting[0] = again
                 self._pending.move_to_end(key)  # one that the store refuses must not hold up the others
-            threading.Event().wait(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                waiting.popleft()
+                self._bytes -= pending.size
+                if not waiting:
+                    del self._pending[key]
+                self._changed.notify_all()
+            is_empty = not self._pending
+        if is_empty:
+            self._kept.end()
+        pause_s = 0.0 if again is None else self._pause_s
+        self._pause_s = _FIRST_PAUSE_S if again is None else min(2 * pause_s, self._longest_pause_s)
+        return pause_s
+
+    def _outcomes(self) -> Iterator[tuple[WorkflowKey, Attempt]]:
+        """Give the attempts whose outcomes wait, those first that are tried last."""
+        with self._changed:
+            waiting = [it for its in reversed(self._pending.values()) for it in reversed(its)]
+        for pending in waiting:
+            for observation in pending.observations:
+                if isinstance(observation, Outcome):
+                    yield pending.key, observation.attempt
 
     def _tried(self, pending: _Pending) -> _Pending | None:
         """Take the turn; give what is to be tried again, or None if that is over."""

@@ -59,6 +59,11 @@ class Settings:
     """How long a workflow is kept after its end; None for ever."""
 
     @property
+    def renewal_ms(self) -> int:
+        """How often a worker renews its lease; and for how long nobody is judged by silence after an outage."""
+        return self.lease_ms // 3
+
+    @property
     def claim_ms(self) -> int:
         """How long a sweep turn has the workflow to itself: its sends stop at half of it."""
         return self.grace_ms

@@ -40,7 +40,7 @@ from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.failures import failure_of
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded, attempt_id, emission_of
-from dyrygent_runtime.holders import holders_of
+from dyrygent_runtime.holders import Holders, holders_of
 from dyrygent_runtime.judging import Judge, age_ms, limit_ms
 from dyrygent_runtime.reports import returned
 from dyrygent_runtime.settings import Settings
@@ -54,23 +54,39 @@ _REVOCATIONS: Final = "revocations"
 """The annotation that counts them, behind what they are for."""
 
 
-def sweep_workflow(conductor: Conductor, due: Due, *, claimed_ms: int | None = None, here: Lease | None = None) -> None:
+def sweep_workflow(
+    conductor: Conductor,
+    due: Due,
+    *,
+    claimed_ms: int | None = None,
+    here: Lease | None = None,
+    watched_ms: int | None = None,
+) -> None:
     """Take one sweep turn over a workflow that `Journal.due` has just given to the caller.
 
     `claimed_ms`: when it was asked for (monotonic), now if not given. What cannot be sent within half the claim is
-    left to the next sweep. `here`: what the caller's own worker holds, if it is one.
+    left to the next sweep. `here`: what the caller's own worker holds, if it is one. `watched_ms`: since when its
+    process has watched the journal without a gap (monotonic), see `watch`; for long enough if not given.
     """
     conductor.reach(FaultPoint.SWEEP_CLAIMED)
     claimed_ms = conductor.clock.monotonic_ms() if claimed_ms is None else claimed_ms
     folded = conductor.catch_up(due.key)
     view = _View()
     if not folded.state.is_finished:
-        view = _look(conductor, folded, due.at_ms, here)
+        view = _look(conductor, folded, due.at_ms, _Sweeping(here, watched_ms))
         folded = _act(conductor, folded, view, due.at_ms, claimed_ms + conductor.settings.claim_ms // 2)
     if folded.state.is_finished and conductor.finish(folded):
         return
     conductor.reach(FaultPoint.SWEEP_BEFORE_REST)
     conductor.journal.rest(due.key, in_ms=_rest_ms(folded, view, conductor.settings, due.at_ms))
+
+
+@frozen
+class _Sweeping:
+    """Who sweeps."""
+
+    here: Lease | None
+    watched_ms: int | None
 
 
 @frozen
@@ -144,7 +160,7 @@ def _that_count(folded: Folded, observations: Sequence[Observation]) -> list[Obs
     return counting
 
 
-def _look(conductor: Conductor, folded: Folded, now_ms: int, here: Lease | None) -> _View:
+def _look(conductor: Conductor, folded: Folded, now_ms: int, who: _Sweeping) -> _View:
     """Judge every attempt in flight by its marks, the leases, and what the engine says."""
     settings, graph = conductor.settings, folded.definition.graph
     in_flight = folded.state.attempts_in_flight
@@ -162,7 +178,7 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int, here: Lease | None)
         _LOG.warning("workflow %s: the engine cannot be asked: %s", quoted(folded.key.id), problem)
         return _View(timed_out=over, limits_ms=limits_ms)
     silent = [it for it in old if not _has_ended(findings, it)]
-    judge = evolve(_judge(conductor, folded, silent, marks, here), gone=_gone(findings, marks))
+    judge = evolve(_judge(conductor, folded, silent, marks, who), gone=_gone(findings, marks))
     lost = {it: reason for it in silent if (reason := judge.why_lost(it, marks[it])) is not None}
     over = [it for it in over if it not in lost and not _has_ended(findings, it)]
     gone = {*lost, *over}
@@ -171,10 +187,10 @@ def _look(conductor: Conductor, folded: Folded, now_ms: int, here: Lease | None)
 
 
 def _judge(
-    conductor: Conductor, folded: Folded, silent: Sequence[Attempt], marks: Mapping[Attempt, Marks], here: Lease | None
+    conductor: Conductor, folded: Folded, silent: Sequence[Attempt], marks: Mapping[Attempt, Marks], who: _Sweeping
 ) -> Judge:
     """Give the judge of these attempts, who knows of their queues as much as it takes."""
-    holders = holders_of(*conductor.journal.leases(), here)
+    holders = _holders(conductor, who)
     judge = Judge(folded, conductor.settings, holders, frozenset(folded.state.to_revoke))
     waiting = {it: marks[it] for it in silent if judge.is_overdue_or_behind(it, marks[it])}
     doubtful = [it for it in silent if judge.may_have_vanished(it, marks[it])]
@@ -183,6 +199,12 @@ def _judge(
     unqueued = _in_no_queue(conductor, folded, list(dict.fromkeys([*doubtful, *unmoved])))
     gone = absent(conductor, folded, holders, {it: marks[it] for it in unqueued})
     return evolve(judge, moved=moved | gone & set(unmoved), vanished=gone & set(doubtful))
+
+
+def _holders(conductor: Conductor, who: _Sweeping) -> Holders:
+    leases, now_ms = conductor.journal.leases()
+    watched_ms = 0 if who.watched_ms is None else now_ms - (conductor.clock.monotonic_ms() - who.watched_ms)
+    return holders_of(leases, now_ms, who.here, watched_ms=watched_ms)
 
 
 def _in_no_queue(conductor: Conductor, folded: Folded, doubtful: Sequence[Attempt]) -> Sequence[Attempt]:

@@ -20,6 +20,7 @@ from dyrygent_runtime.conductor import Conductor
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_runtime.sweep import sweep_workflow
+from dyrygent_runtime.watch import Watch
 
 __all__ = ["Sweeper"]
 
@@ -51,6 +52,7 @@ class Sweeper:
         self._before = before
         self._lease = lease
         self._keeper = lease and LeaseKeeper(conductor.journal, conductor.settings, conductor.clock, lease)
+        self._watch = Watch(conductor.settings, conductor.clock)
         self._purged_ms: int | None = None
         self._left: set[WorkflowKey] = set()
         self._wake = threading.Event()
@@ -86,16 +88,29 @@ class Sweeper:
 
         Raises `JournalUnavailableError`.
         """
+        try:
+            return self._round()
+        except JournalUnavailableError:
+            self._watch.lose()
+            raise
+
+    def skip_round(self) -> None:
+        """Take it that a round has found nothing to do, and the journal in its place."""
+        self._watch.see()
+
+    def _round(self) -> int:
         if self._keeper is not None:
             self._keeper.renew()
         if self._before is not None:
             self._before()
         settings, claimed_ms = self._conductor.settings, self._conductor.clock.monotonic_ms()
         claimed = self._conductor.journal.due(limit=_MOST_CLAIMED, claim_ms=settings.claim_ms)
+        self._watch.see()
         for due in claimed:
             if self._conductor.clock.monotonic_ms() - claimed_ms >= settings.claim_ms:
                 break  # those before took so long that others may have it now
             self._sweep(due, claimed_ms)
+            self._watch.see()
         self.purge()
         return len(claimed)
 
@@ -125,7 +140,8 @@ class Sweeper:
     def _sweep(self, due: Due, claimed_ms: int) -> None:
         try:
             here = None if self._lease is None else self._lease()
-            sweep_workflow(self._conductor, due, claimed_ms=claimed_ms, here=here)
+            watched_ms = self._watch.since_ms
+            sweep_workflow(self._conductor, due, claimed_ms=claimed_ms, here=here, watched_ms=watched_ms)
         except JournalUnavailableError:
             raise
         except UnknownWorkflowError:

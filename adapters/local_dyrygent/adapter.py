@@ -74,19 +74,21 @@ class LocalAdapter(EngineAdapter):
         self._registered = Registered(functions)
         self._owns_journal = isinstance(journal, str)
         self.inline = _Here(self) if workers == 0 else None
+        boot = Boot.of_process("local")
         super().__init__(
             open_journal(journal) if isinstance(journal, str) else MemoryJournal() if journal is None else journal,
             settings=settings or _SETTINGS,
             clock=clock,
             listeners=listeners,
             conductor=Conductor if self.inline is None else partial(InlineConductor, self.inline),
+            boot=boot,
         )
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._revoked: set[str] = set()
         self._is_closed = False
         self._has_ended = False
-        self.holdings = Holdings(Boot.of_process("local"))
+        self.holdings = Holdings(boot)
         conductor = self.conductor
         self.life = Life(self.journal, conductor.settings, conductor.clock, self.holdings)
         self.life.begin()

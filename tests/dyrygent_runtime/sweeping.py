@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dyrygent_core import Workflow, call
 from dyrygent_core.ports import Lease
-from dyrygent_runtime import Run
+from dyrygent_runtime import Conductor, Run, Sweeper
 from tests.dyrygent_runtime.conftest import World
 
 WORKER, BOOT = "w1", "boot-1"
@@ -35,6 +37,14 @@ def renew(
 def wait_and_sweep(world: World, milliseconds: int) -> None:
     world.clock.advance(milliseconds)
     world.sweep()
+
+
+def watching(world: World, conductor: Conductor | None = None, *, lease: Callable[[], Lease] | None = None) -> Sweeper:
+    """Give the sweeper of another process that has just watched the journal for long enough to judge by silence."""
+    sweeper = Sweeper(conductor or world.process(), lease=lease)
+    sweeper.skip_round()
+    world.clock.advance(world.settings.renewal_ms)
+    return sweeper
 
 
 def resend_after_ms(world: World) -> int:

@@ -6,9 +6,9 @@ import pytest
 
 from dyrygent_core import Attempt, Status
 from dyrygent_core.ports import Lease, Mark, MarkKind
-from dyrygent_runtime import Run, Settings, Sweeper
+from dyrygent_runtime import Run, Settings
 from tests.dyrygent_runtime.conftest import World
-from tests.dyrygent_runtime.sweeping import BOOT, one, renew, resend_after_ms, wait_and_sweep
+from tests.dyrygent_runtime.sweeping import BOOT, one, renew, resend_after_ms, wait_and_sweep, watching
 
 
 @pytest.mark.parametrize(("queued", "is_sent"), [(0, True), (1, False), (None, False)])
@@ -138,9 +138,7 @@ def test_a_worker_need_not_wait_for_itself(world: World, is_here: bool) -> None:
     run = emptied(world)
     taken = {f"{run.key.incarnation}.0.0.1"} if is_here else set[str]()
     held = [Lease("w2", BOOT, reserved=frozenset(taken)), Lease("w2", BOOT)]
-    sweeper = Sweeper(world.process(), lease=held.pop)
 
-    world.clock.advance(world.settings.sweep_interval_ms)
-    sweeper.round()
+    watching(world, lease=held.pop).round()
 
     assert world.engine.take() == ([] if is_here else ["a"])

@@ -24,7 +24,7 @@ from dyrygent_core import (
 )
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.ports import Dispatch, Lease, Mark, MarkKind
-from dyrygent_runtime import Conductor, Run, Settings, Sweeper, start
+from dyrygent_runtime import Conductor, Run, Settings, Sweeper, start, sweep_workflow
 from dyrygent_runtime.faults import FaultPoint, kill_from_environment, nothing
 from dyrygent_runtime.reports import Report, returned
 from tests.dyrygent_runtime.conftest import World
@@ -175,7 +175,7 @@ class Life:
             else:
                 engine.sent.clear()
                 self.world.clock.advance(SETTINGS.sweep_interval_ms)
-                self.step(lambda process: Sweeper(process).round())
+                self.step(sweep)
         pytest.fail(f"not finished: {run.state!r}\n" + "\n".join(map(repr, run.history())))
 
     def process(self) -> Conductor:
@@ -198,6 +198,13 @@ class Life:
         journal.mark(message.workflow, [Mark(MarkKind.STARTED, message.attempt, "w", boot)])
         outcome, results = came_of(message)
         self.step(lambda process: process.turn(message.workflow, [outcome], results=results, send_limit=1))
+
+
+def sweep(process: Conductor) -> None:
+    """Sweep what is due, as a process that has watched the journal for long, and delete what is old."""
+    for due in process.journal.due(limit=10, claim_ms=SETTINGS.claim_ms):
+        sweep_workflow(process, due)
+    Sweeper(process).purge()
 
 
 def came_of(message: Dispatch) -> Report:

@@ -11,11 +11,11 @@ import pytest
 from dyrygent_core import Attempt, Failure, RerunRequested, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.errors import AdapterUnavailableError, JournalUnavailableError
 from dyrygent_core.ports import Refusal, Submission, WorkflowKey, WorkflowOutcome
-from dyrygent_runtime import Sweeper
 from dyrygent_runtime.journals import MemoryJournal
 from tests.dyrygent_runtime.conftest import World
 from tests.dyrygent_runtime.engine import ManualEngine
 from tests.dyrygent_runtime.shapes import chain, fan
+from tests.dyrygent_runtime.sweeping import watching
 
 
 class PartialJournal(MemoryJournal):
@@ -214,7 +214,7 @@ def test_a_workflow_whose_turn_fails_stops_no_other(
         return claimed
 
     journal.due = due_and_deleted  # type: ignore[method-assign]
-    assert Sweeper(world.process()).round() == 3
+    assert watching(world).round() == 3
 
     assert [it.workflow for it in world.engine.sent] == [good.key]
     (record,) = [it for it in caplog.records if it.levelno == logging.ERROR]

@@ -7,10 +7,10 @@ import pytest
 from dyrygent_core import Attempt, Failed, Failure, Lost, Status, Succeeded, Workflow, WorkflowState, call
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.ports import Finding, Lease, Mark, MarkKind, Query
-from dyrygent_runtime import Run, Sweeper, sweep_workflow
+from dyrygent_runtime import Run, sweep_workflow
 from dyrygent_runtime.reports import returned
 from tests.dyrygent_runtime.conftest import World
-from tests.dyrygent_runtime.sweeping import BOOT, WORKER, one, renew, resend_after_ms, wait_and_sweep
+from tests.dyrygent_runtime.sweeping import BOOT, WORKER, one, renew, resend_after_ms, wait_and_sweep, watching
 
 
 def started(world: World, **policies: int | str) -> Run:
@@ -326,7 +326,7 @@ def test_a_workflow_whose_workers_all_died_is_picked_up_by_a_later_one(world: Wo
     world.clock.advance(30 * 86_400_000)
     later = world.process()
 
-    Sweeper(later).round()
+    watching(world, later).round()
     (again,) = world.engine.sent
     later.turn(run.key, [Succeeded(again.attempt)])
     later.turn(run.key, [Succeeded(Attempt("b"))])

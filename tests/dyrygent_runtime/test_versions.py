@@ -15,6 +15,7 @@ from dyrygent_runtime.faults import nothing
 from dyrygent_runtime.fold import Folded
 from dyrygent_runtime.outbox import Outbox
 from tests.dyrygent_runtime.conftest import World
+from tests.dyrygent_runtime.sweeping import watching
 from tests.later_rules import BOTH, LaterWorkflow
 
 TODAY = {"check": "SKIPPED", "load": "SUCCEEDED", "publish": "SKIPPED", "repair": "SUCCEEDED"}
@@ -133,7 +134,7 @@ def test_what_an_older_worker_ran_counts(world: World, caplog: pytest.LogCapture
     assert line.getMessage().startswith(f"workflow '{run.id}': what follows is left to a release that can read it: ")
     assert world.engine.take() == []
     world.clock.advance(world.settings.grace_ms + world.settings.sweep_interval_ms)
-    assert Sweeper(newer(world)).round() == 2
+    assert watching(world, newer(world)).round() == 2
 
     assert statuses(newer(world), run) == {**AFTERWARDS, "publish": "SCHEDULED"}
     assert "publish" in world.engine.take()
@@ -163,7 +164,7 @@ def test_the_sweep_of_an_older_release_hands_a_newer_workflow_on(
     assert world.journal.read(run.key) == before
 
     world.clock.advance(world.settings.grace_ms)
-    assert Sweeper(newer(world)).round() == 2
+    assert watching(world, newer(world)).round() == 2
     assert world.engine.take() == ["check", "load"] * 2
 
 

@@ -415,7 +415,8 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
         """
         run = self.run
         conductor = adapter_of(_app()).conductor
-        sweep_workflow(conductor, Due(run.key, conductor.journal.mark(run.key, [])))
+        due = Due(run.key, conductor.journal.mark(run.key, []))
+        sweep_workflow(conductor, due, watched_ms=conductor.clock.monotonic_ms())  # who is silent is for workers to say
         return not run.workflow_state.is_final
 
 

@@ -82,6 +82,8 @@ class Gate:
 
     def is_passed(self, place: str) -> bool:
         """Pass a call of a port whose answer makes no difference, if nothing goes wrong; else it has to be made."""
+        if self._away_until_ms and self._is_away(place.partition(".")[0]):
+            return False
         return self._fate.spares(place, self._loop.now_ms)
 
     def through(
@@ -102,7 +104,7 @@ class Gate:
         if blow is not None and kind is FaultKind.UNAVAILABLE and blow.fault.ms:
             self._away_until_ms[port] = self._loop.now_ms + blow.fault.ms
             self._recorder.is_over(blow.number, blow.fault.ms)
-        if kind is FaultKind.UNAVAILABLE or self._away_until_ms.get(port, 0) > self._loop.now_ms:
+        if kind is FaultKind.UNAVAILABLE or self._is_away(port):
             raise _unavailable(place)
         answer = call()
         if blow is not None and kind is FaultKind.CRASH:
@@ -111,6 +113,9 @@ class Gate:
         if kind is FaultKind.LOST_REPLY:
             raise _unavailable(place)
         return blind if kind is FaultKind.BLIND and blind is not None else answer
+
+    def _is_away(self, port: str) -> bool:
+        return self._away_until_ms.get(port, 0) > self._loop.now_ms
 
 
 def is_port(place: str) -> bool:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from dyrygent_core import Attempt
 from dyrygent_runtime import Conductor
+from dyrygent_runtime.holdings import Boot
 from dyrygent_runtime.outbox import Outbox
 
 __all__ = ["VirtualOutbox"]
 
 _FIRST_PAUSE_MS: Final = 100
-_LONGEST_PAUSE_MS: Final = 5_000
 
 
 class VirtualOutbox(Outbox):
@@ -24,12 +24,16 @@ class VirtualOutbox(Outbox):
     """
 
     def __init__(
-        self, conductor: Conductor, *, send_limit: int | None, again: Callable[[int, Callable[[], Any]], None]
+        self,
+        conductor: Conductor,
+        *,
+        send_limit: int | None,
+        boot: Boot,
+        again: Callable[[int, Callable[[], Any]], None],
     ) -> None:
-        super().__init__(conductor, send_limit=send_limit)
+        super().__init__(conductor, send_limit=send_limit, boot=boot)
         self._thread = threading.Thread()
         self._again = again
-        self._pause_ms = _FIRST_PAUSE_MS
         self._is_asked = False
 
     @property
@@ -45,29 +49,16 @@ class VirtualOutbox(Outbox):
 
     def _keep(self, pending: Any) -> None:
         super()._keep(pending)
-        self._ask()
+        self._ask(self._pause_s)
 
-    def _ask(self) -> None:
+    def _ask(self, pause_s: float) -> None:
         if not self._is_asked:
             self._is_asked = True
-            self._again(self._pause_ms, self._go_round)
+            self._again(max(_FIRST_PAUSE_MS, round(1_000 * pause_s)), self._go_on)
 
-    def _go_round(self) -> None:
+    def _go_on(self) -> None:
         """Do what the thread does from one wait to the next, and for one turn at most."""
-        key, waiting = next(iter(self._pending.items()))
-        pending = waiting[0]
-        again = self._tried(pending)
-        if again is not None:
-            waiting[0] = again
-            self._pending.move_to_end(key)
-            self._pause_ms = min(2 * self._pause_ms, _LONGEST_PAUSE_MS)
-        else:
-            waiting.popleft()
-            self._bytes -= pending.size
-            if not waiting:
-                del self._pending[key]
-            self._pause_ms = 0
+        pause_s = self._go_round()
         self._is_asked = False
         if self._pending:
-            self._ask()
-        self._pause_ms = max(self._pause_ms, _FIRST_PAUSE_MS)
+            self._ask(pause_s)

@@ -13,6 +13,7 @@ from dyrygent_core.ports import Journal, WorkflowKey
 from dyrygent_runtime import Conductor, Settings, Sweeper
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_runtime.fold import Folded
+from dyrygent_runtime.holdings import Boot
 from dyrygent_runtime.late_marks import LateMarks
 from dyrygent_runtime.lease import LeaseKeeper
 from dyrygent_testing.simulation.agenda import Agenda
@@ -107,7 +108,10 @@ class Process:
         )
         self.adapter.conductor = self.conductor
         self.outbox = VirtualOutbox(
-            self.conductor, send_limit=None if room is None else room.send_limit, again=self._report_again
+            self.conductor,
+            send_limit=None if room is None else room.send_limit,
+            boot=Boot(life.process, str(life.boot)),
+            again=self._report_again,
         )
         self.worker = None if room is None else Worker(self, room.slots, room.prefetch)
         if self.worker is not None:
@@ -213,7 +217,9 @@ class Process:
     def _sweep(self) -> None:
         """Do what a round of the sweeper's thread does; one that would find nothing only passes the call it makes."""
         is_idle = self.world.agenda.is_free and not self._sweeper.is_purge_due
-        if not (is_idle and self.world.gate.is_passed("journal.due")):
+        if is_idle and self.world.gate.is_passed("journal.due"):
+            self._sweeper.skip_round()
+        else:
             self.act(ActKind.SWEEP, self.sweep)
         self.world.engine.deliver()  # there may have been nobody to take what came before
         self.later(self.world.settings.poll_ms, self._sweep)
