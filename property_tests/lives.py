@@ -166,7 +166,7 @@ _HITS: Final = (1, 1, 1, 2, 2, 3, 4, 6, 9, 15)
 _LENGTHS_MS: Final = {
     FaultKind.PAUSE: (1, 3_000, 6_000, 12_000, 30_000),
     FaultKind.STOP: (1, 3_000, 6_000, 12_000, 30_000),
-    FaultKind.UNAVAILABLE: (0, 0, 15_000),
+    FaultKind.UNAVAILABLE: (0, 0, 15_000, 30_000),
     FaultKind.DUPLICATE: (0, 1_500, 15_000),
     FaultKind.DELAY: (5_000, 15_000, 30_000),
     FaultKind.STEP: (40_000, -40_000, 3_600_000, -3_600_000),

@@ -82,6 +82,6 @@ def _lengths_ms(settings: Settings) -> dict[FaultKind, tuple[int, ...]]:
         FaultKind.STOP: around,
         FaultKind.DUPLICATE: (0, interval_ms, grace_ms * 3 // 2),
         FaultKind.DELAY: (interval_ms, grace_ms * 3 // 2, lease_ms * 3 // 2),
-        FaultKind.UNAVAILABLE: (0, 0, interval_ms, grace_ms * 3 // 2),
+        FaultKind.UNAVAILABLE: (0, 0, interval_ms, grace_ms * 3 // 2, lease_ms * 3 // 2),
         FaultKind.STEP: (lease_ms * 2, -lease_ms * 2, _HOUR_MS, -_HOUR_MS),
     }

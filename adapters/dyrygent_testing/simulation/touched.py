@@ -1,8 +1,10 @@
 """Which attempts a fault may have touched: only those may be sent, or run, more than once.
 
 A fault touches what it names, what the process held that it hit, and all that the act under way dealt with, or had
-emitted. A clock that jumps and a port that is away for a while touch everything. Some faults touch nothing, for they
-have to be borne without any trace: a pause shorter than half the grace, and one lost answer to an append.
+emitted. A port that is away for a while touches what all acts meanwhile dealt with or had emitted, but for what they
+ran: that runs on, and its outcome waits, however long it is. A clock that jumps touches everything. Some faults touch
+nothing, for they have to be borne without any trace: a pause shorter than half the grace, and one lost answer to an
+append.
 
 One thing touches an attempt though nothing went wrong with it: that its message waits for longer than
 `resend_after_ms` while later ones overtake it, or for twice as long. Nobody can tell it from a message that is lost.
@@ -91,8 +93,12 @@ def _emissions(trace: Trace, replays: Sequence[Replay]) -> Mapping[str, list[Nam
     return emissions
 
 
+def _is_outage(struck: Struck) -> bool:
+    return struck.fault.kind is FaultKind.UNAVAILABLE and struck.fault.ms > 0
+
+
 def _is_global(struck: Struck) -> bool:
-    return struck.fault.kind is FaultKind.STEP or (struck.fault.kind is FaultKind.UNAVAILABLE and struck.fault.ms > 0)
+    return struck.fault.kind is FaultKind.STEP
 
 
 def _touched(
@@ -103,14 +109,16 @@ def _touched(
     kind = struck.fault.kind
     if struck.names and kind in _ON_MESSAGES:
         return
+    is_outage = _is_outage(struck)
     for act in _hit(trace, struck, acts):
-        yield from act.attempts
+        is_borne = is_outage and act.kind in (ActKind.RUN, ActKind.REPORT)  # of the first, which is the one it runs
+        yield from act.attempts[is_borne:]
         for nonce in act.nonces:
             yield from emissions.get(nonce, ())
         if act.kind is ActKind.HAND_OVER:
             yield from (named for its in emissions.values() for named in its if named[0] == act.workflow)
     is_lease = struck.act is not None and acts[struck.act].kind is ActKind.LEASE
-    if is_lease or kind in (FaultKind.CRASH, FaultKind.STOP):
+    if (is_lease and not is_outage) or kind in (FaultKind.CRASH, FaultKind.STOP):
         until_ms = struck.until_ms + trace.settings.lease_ms
         for held in trace.held:
             if held.life == struck.life and held.from_ms <= until_ms and held.until_ms >= struck.at_ms:
@@ -118,11 +126,13 @@ def _touched(
 
 
 def _hit(trace: Trace, struck: Struck, acts: Mapping[int, Act]) -> Iterator[Act]:
-    """Give the acts that a fault hit: the one under way, and all others of a process that died or stood still."""
+    """Give the acts that a fault hit: the one under way, and all others of who died, stood still, or missed a port."""
     if struck.act is not None:
         yield acts[struck.act]
-    if struck.fault.kind in (FaultKind.CRASH, FaultKind.STOP):
+    is_outage = _is_outage(struck)
+    until_ms = struck.until_ms - is_outage  # the end of which is the first moment after it
+    if is_outage or struck.fault.kind in (FaultKind.CRASH, FaultKind.STOP):
         for act in trace.acts:
-            is_then = act.began_ms <= struck.until_ms and act.ended_ms >= struck.at_ms
-            if is_then and act.life == struck.life and act.number != struck.act:
+            is_then = act.began_ms <= until_ms and act.ended_ms >= struck.at_ms
+            if is_then and (is_outage or act.life == struck.life) and act.number != struck.act:
                 yield act
