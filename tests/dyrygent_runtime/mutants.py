@@ -32,6 +32,7 @@ from dyrygent_runtime.folds import Folds
 from dyrygent_runtime.journals import MemoryJournal
 from dyrygent_runtime.judging import Judge
 from dyrygent_runtime.sending import Sender
+from dyrygent_runtime.watch import Watch
 
 __all__ = ["CORE", "JOURNALS", "RUNTIME", "Mutate"]
 
@@ -226,6 +227,11 @@ def sweep_without_leases(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Judge, "_why_worker_lost", lambda *_: None)
 
 
+def judge_right_after_an_outage(patch: pytest.MonkeyPatch) -> None:
+    """Take a lease that has run out for a death, though nobody could renew any."""
+    patch.setattr(Watch, "since_ms", -_FOR_EVER_MS)
+
+
 def publish_without_looking_again(patch: pytest.MonkeyPatch) -> None:
     """Leave an end that reached the engine late as it is, though another round has ended before it did."""
     patch.setattr(Conductor, "_look_again", lambda *_, **__: None)
@@ -239,6 +245,7 @@ RUNTIME: Final[tuple[Mutate, ...]] = (
     drop_the_self_fencing,
     sweep_without_sent_marks,
     sweep_without_leases,
+    judge_right_after_an_outage,
     publish_without_looking_again,
 )
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from dyrygent_core import Attempt, Failed, NodeHandle, RerunRequested, RetryPolicy, Workflow, call
 from dyrygent_runtime import Settings
 from dyrygent_runtime.journals import MemoryJournal
-from dyrygent_testing import Fault, FaultKind, JournalMachine, simulate, violations_in
+from dyrygent_testing import Fault, FaultKind, JournalMachine, Workers, simulate, violations_in
 from property_tests import lives
 from tests.dyrygent_runtime.mutants import CORE, JOURNALS, RUNTIME
 
@@ -157,6 +157,11 @@ FINDERS: Final[Mapping[str, Finder]] = {
     "drop_the_self_fencing": Simulation({"I6"}, (Fault("point.after_append", 1, FaultKind.PAUSE, 40_000),)),
     "sweep_without_sent_marks": Schedule({"I9"}, 428),
     "sweep_without_leases": Schedule({"L1"}, 642),
+    "judge_right_after_an_outage": Simulation(
+        {"I3"},
+        (Fault("journal.renew_lease", 5, FaultKind.UNAVAILABLE, 100_000),),
+        options={"durations": 200_000, "workers": Workers(2, slots=1, prefetch=0)},
+    ),
     "publish_without_looking_again": Simulation(
         {"L2"},
         (Fault("engine.publish", 1, FaultKind.PAUSE, 45_000),),

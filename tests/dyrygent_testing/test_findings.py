@@ -5,11 +5,15 @@ Those that fail are reported, and fail until they are repaired.
 
 from __future__ import annotations
 
+import pytest
+
 from dyrygent_core import (
     Attempt,
     Begin,
+    DeadlinePassed,
     Failed,
     Graph,
+    Lost,
     Node,
     RerunRequested,
     Role,
@@ -151,3 +155,55 @@ def test_what_has_just_been_taken_after_a_death_is_not_sent_again() -> None:
     check_invariants(
         simulate(workflow, durations=durations, workers=Workers(2, prefetch=0), settings=WAITS, faults=faults)
     )
+
+
+def test_each_round_has_a_deadline_of_its_own() -> None:
+    """A workflow whose every round takes too long says as often that its deadline has passed."""
+    workflow = Workflow(deadline=2_000)
+    for before in range(3):
+        workflow.add(call("run"), id=f"{before}", after=[] if not before else f"{before - 1}")
+
+    requests = [(0, RerunRequested()), (0, RerunRequested())]
+    trace = simulate(workflow, durations=40_000, workers=Workers(1), requests=requests, settings=Settings(poll_ms=500))
+
+    check_invariants(trace)
+    assert sum(isinstance(it, DeadlinePassed) for it in trace.observations) == 3
+
+
+# Outages of the journal, longer than a lease
+
+
+@pytest.mark.parametrize("hit", range(1, 5))
+@pytest.mark.parametrize("place", ["renew_lease", "append", "mark", "marks", "leases", "due"])
+def test_what_runs_through_an_outage_runs_once(place: str, hit: int) -> None:
+    """Nobody could renew a lease in it, so nobody is dead for that, wherever it begins."""
+    workflow = Workflow()
+    for name in "abcd":
+        workflow.add(call("run"), id=name)
+
+    trace = simulate(
+        workflow,
+        durations=90_000,
+        workers=Workers(2, slots=2, prefetch=0),
+        faults=[Fault(f"journal.{place}", hit, FaultKind.UNAVAILABLE, 2 * WAITS.lease_ms)],
+        settings=WAITS,
+    )
+
+    check_invariants(trace)
+    assert len(trace.struck) == 1
+    assert [it for it in trace.observations if isinstance(it, Lost)] == []
+
+
+@pytest.mark.parametrize("lasts_ms", [15_000, 45_000, 75_000])
+def test_what_ends_in_an_outage_counts(lasts_ms: int) -> None:
+    """Its outcome waits, and is recorded when the journal is back; nothing runs again."""
+    trace = simulate(
+        chain(),
+        durations=40_000,
+        workers=Workers(2, slots=1, prefetch=0),
+        faults=[Fault("journal.renew_lease", 9, FaultKind.UNAVAILABLE, lasts_ms)],
+        settings=WAITS,
+    )
+
+    check_invariants(trace)
+    assert [trace.count(node) for node in "ab"] == [1, 1]
