@@ -1,7 +1,8 @@
 """Who holds which attempts, read from all leases at once.
 
 A lease that is renewed for no time at all is given back. If it names nothing then, its worker has ended in order:
-nobody died, and nothing that it named before is missed. What it does name is missed at once.
+nobody died, and nothing that it named before is missed. What it does name is missed at once. What it had begun all the
+same, and told no end of, was given back to its queue perhaps, and may wait there: it is missed after a lease's time.
 
 A lease that has run out is over only if it could have been renewed: nobody can in an outage of the journal. Who lives
 does so within a third of the lease's time once the journal is back, so until then the lease counts as one that runs.
@@ -15,7 +16,7 @@ from attrs import frozen
 
 from dyrygent_core.ports import Lease, LeaseView
 
-__all__ = ["Holders", "holders_of"]
+__all__ = ["Holders", "has_ended_in_order", "holders_of"]
 
 
 @frozen
@@ -52,7 +53,7 @@ def holders_of(leases: Iterable[LeaseView], now_ms: int, here: Lease | None = No
     dead_ms: dict[str, int] = {}
     last_death_ms, asked_ms = 0, now_ms
     for worker, view in views.items():
-        if _has_ended_in_order(view):
+        if has_ended_in_order(view):
             continue
         names = _names(view)
         if not _is_over(view, now_ms, watched_ms):
@@ -71,7 +72,8 @@ def _is_over(view: LeaseView, now_ms: int, watched_ms: int) -> bool:
     return view.expires_ms < now_ms and watched_ms + renewal_ms <= now_ms
 
 
-def _has_ended_in_order(view: LeaseView) -> bool:
+def has_ended_in_order(view: LeaseView) -> bool:
+    """Tell whether a lease was given back, and names nothing."""
     return view.expires_ms == view.renewed_ms and not view.lease.active and not view.lease.reserved
 
 

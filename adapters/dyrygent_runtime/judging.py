@@ -27,7 +27,7 @@ from attrs import frozen
 from dyrygent_core import Attempt
 from dyrygent_core.ports import Marks
 from dyrygent_runtime.fold import Folded, attempt_id, emission_of
-from dyrygent_runtime.holders import Holders
+from dyrygent_runtime.holders import Holders, has_ended_in_order
 from dyrygent_runtime.kept import kept_name
 from dyrygent_runtime.settings import Settings
 
@@ -120,6 +120,9 @@ class Judge:
         if view is None:
             is_gone = self.may_judge and self.holders.now_ms - started_ms > self.settings.lease_ms
             return f"worker {mark.worker} left no lease" if is_gone else None
+        if has_ended_in_order(view):
+            is_gone = self.may_judge and self.holders.now_ms - view.expires_ms > self.settings.lease_ms
+            return f"worker {mark.worker} ended before it" if is_gone else None
         if self.holders.is_over(view):
             return f"worker {mark.worker} died"
         was_asked_twice = view.previous is not None and (view.previous_ms or 0) > started_ms

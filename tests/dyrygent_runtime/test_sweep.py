@@ -82,6 +82,33 @@ def test_an_attempt_that_its_living_worker_forgot_is_lost(world: World) -> None:
     assert [it.attempt for it in world.engine.sent] == [Attempt("a", 0, 2)]
 
 
+def test_what_a_worker_had_begun_that_ended_in_order_is_lost_after_a_lease_s_time(world: World) -> None:
+    """It may have put the message back, and it may wait in its queue: until then another worker can begin it."""
+    run = started(world)
+    world.journal.renew_lease(Lease(WORKER, BOOT), ttl_ms=0)
+
+    wait_and_sweep(world, world.settings.lease_ms)
+    assert world.engine.take() == []
+
+    wait_and_sweep(world, world.settings.sweep_interval_ms)
+    assert [it.attempt for it in world.engine.sent] == [Attempt("a", 0, 2)]
+    assert "ended before it" in run.history()[-1].observation.reason
+
+
+def test_what_a_worker_that_ended_in_order_put_back_goes_on_under_the_same_attempt(world: World) -> None:
+    """Once another worker has begun it, it is that worker's."""
+    run = started(world)
+    world.journal.renew_lease(Lease(WORKER, BOOT), ttl_ms=0)
+    world.clock.advance(world.settings.lease_ms - 1)
+    world.journal.mark(run.key, [Mark(MarkKind.STARTED, Attempt("a"), "w2", BOOT)])
+    for _ in range(10):
+        renew(world, run, active={"a"}, worker="w2")
+        wait_and_sweep(world, world.settings.renewal_ms)
+
+    assert world.engine.take() == []
+    assert run.status("a") is Status.SCHEDULED
+
+
 def run_of(world: World) -> Run:
     """Give the run of the only workflow."""
     (listed,) = world.journal.list(Query(), limit=2).items
