@@ -19,6 +19,7 @@ from dyrygent_core import (
     WorkflowState,
 )
 from dyrygent_runtime import Run, start
+from dyrygent_testing.simulation.loop import Poll
 from dyrygent_testing.simulation.process import Process, World
 from dyrygent_testing.simulation.trace import ActKind
 
@@ -57,6 +58,16 @@ class Client:
         """Whether no wish is left."""
         return not self._open
 
+    @property
+    def last_ms(self) -> int:
+        """When the last of the wishes that are left is to be said."""
+        return max((it.at_ms for it in self._open), default=0)
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether no wish could be said now."""
+        return all(it.at_ms > self._world.loop.now_ms or self._is_early(it) for it in self._open)
+
     def start(self, workflow: str) -> None:
         """Wish for a workflow to be started."""
         self._wish(_Wish(workflow, None, 0))
@@ -77,7 +88,7 @@ class Client:
             self._open.remove(wish)
             self.heard_ms = loop.now_ms
         else:
-            loop.later(wish.again_ms, lambda: self._try(wish))
+            loop.later(wish.again_ms, Poll(lambda: self._try(wish)))
             wish.again_ms = min(2 * wish.again_ms, _LONGEST_AGAIN_MS)
 
     def _is_early(self, wish: _Wish) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from random import Random
 from typing import Final
 
@@ -20,7 +21,7 @@ class Fate:
         self._planned = {(it.place, it.hit): it for it in faults.planned}
         self._rates: Mapping[FaultKind, float] = faults.rates
         self._chances: dict[str, list[tuple[FaultKind, float]]] = {}
-        self._heal_ms = faults.heal_ms
+        self.heal_ms = faults.heal_ms
         self._chance = chance
         self._is_over = False
         self._held: dict[str, Fault] = {}
@@ -35,7 +36,7 @@ class Fate:
             return None
         self.hits[place] = hit = self.hits.get(place, 0) + 1
         struck = self._planned.get((place, hit)) if self._planned else None
-        if struck is not None or not self._rates or now_ms >= self._heal_ms:
+        if struck is not None or not self._rates or now_ms >= self.heal_ms:
             return struck
         chances = self._chances.get(place)
         if chances is None:
@@ -64,6 +65,19 @@ class Fate:
     def strikes_no_more(self) -> None:
         """Let everything go well from now on, and count no more: what is passed now is no part of the simulation."""
         self._is_over = True
+
+    def may_strike_by_chance(self, now_ms: int) -> bool:
+        """Tell whether anything may go wrong now that is not planned."""
+        return bool(self._rates) and now_ms < self.heal_ms
+
+    @contextmanager
+    def spared(self) -> Generator[None]:
+        """Let everything go well, and count nothing, for a moment."""
+        before, self._is_over = self._is_over, True
+        try:
+            yield
+        finally:
+            self._is_over = before
 
     def _length_ms(self, kind: FaultKind) -> int:
         lengths_ms = self._lengths_ms.get(kind)

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final, Protocol
 
-__all__ = ["Loop", "Owner"]
+from attrs import frozen
+
+__all__ = ["Loop", "Owner", "Poll"]
 
 _DEEPEST: Final = 8
 """Pauses inside of pauses; what would pause beyond goes on at once."""
@@ -22,6 +24,17 @@ class Owner(Protocol):
 
     is_alive: bool
     stopped_until_ms: int
+
+
+@frozen
+class Poll:
+    """An action that looks whether there is something to do, again and again, and as a rule finds nothing."""
+
+    look: Callable[[], object]
+
+    def __call__(self) -> None:
+        """Look."""
+        self.look()
 
 
 class Loop:
@@ -59,3 +72,22 @@ class Loop:
             self.step()
         self._depth -= 1
         self.now_ms = max(self.now_ms, end_ms)
+
+    @property
+    def next_ms(self) -> int | None:
+        """When the next event is that is no poll; None if there is none."""
+        its = (at_ms for at_ms, _, action, owner in self._heap if not isinstance(action, Poll) and _lives(owner))
+        return min(its, default=None)
+
+    def skip(self, until_ms: int) -> None:
+        """Let time pass in which nobody polls."""
+        self._heap = [
+            (max(at_ms, until_ms) if isinstance(action, Poll) else at_ms, number, action, owner)
+            for at_ms, number, action, owner in self._heap
+        ]
+        heapq.heapify(self._heap)
+        self.now_ms = until_ms
+
+
+def _lives(owner: Owner | None) -> bool:
+    return owner is None or owner.is_alive

@@ -20,7 +20,7 @@ from dyrygent_testing.simulation.agenda import Agenda
 from dyrygent_testing.simulation.engine import Engine, HandOver, Message
 from dyrygent_testing.simulation.faults import FaultKind, point
 from dyrygent_testing.simulation.gate import DiedError, Gate
-from dyrygent_testing.simulation.loop import Loop
+from dyrygent_testing.simulation.loop import Loop, Poll
 from dyrygent_testing.simulation.outbox import VirtualOutbox
 from dyrygent_testing.simulation.ports import FaultyJournal, SimulatedAdapter
 from dyrygent_testing.simulation.record import Recorder
@@ -119,8 +119,9 @@ class Process:
             self._keeper = LeaseKeeper(self.journal, world.settings, clock, self.worker.lease)
             self._sweeper = Sweeper(self.conductor)
             self._renewal_ms = min(world.settings.poll_ms, world.settings.lease_ms // 3)
-            self.later(0, self._renew)
-            self.later(0, self._sweep)
+            self._renewing, self._sweeping = Poll(self._renew), Poll(self._sweep)
+            self.later(0, self._renewing)
+            self.later(0, self._sweeping)
 
     def __repr__(self) -> str:
         return f"<Process {self.life}>"
@@ -138,7 +139,12 @@ class Process:
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost if it died."""
-        return not len(self.outbox) and not len(self.marks) and (self.worker is None or self.worker.is_idle)
+        return self.has_told and (self.worker is None or self.worker.is_idle)
+
+    @property
+    def has_told(self) -> bool:
+        """Whether all that it knows is in the journal."""
+        return not len(self.outbox) and not len(self.marks)
 
     def take(self, message: Message) -> None:
         """Take a message from the queue."""
@@ -204,11 +210,16 @@ class Process:
     def _report_again(self, in_ms: int, action: Callable[[], Any]) -> None:
         self.later(in_ms, lambda: self.act(ActKind.REPORT, action))
 
+    def renew(self) -> None:
+        """Renew the lease, if it is time."""
+        if self.worker is not None:
+            self.act(ActKind.LEASE, self._keeper.renew)
+
     def _renew(self) -> None:
         """Do what a round of the lease's own thread does."""
         if self._keeper.is_due:
             self.act(ActKind.LEASE, self._keeper.renew)
-        self.later(self._renewal_ms, self._renew)
+        self.later(self._renewal_ms, self._renewing)
 
     def sweep(self) -> None:
         """Look after all workflows that are due, as it does by itself now and then."""
@@ -222,4 +233,4 @@ class Process:
         else:
             self.act(ActKind.SWEEP, self.sweep)
         self.world.engine.deliver()  # there may have been nobody to take what came before
-        self.later(self.world.settings.poll_ms, self._sweep)
+        self.later(self.world.settings.poll_ms, self._sweeping)

@@ -7,6 +7,8 @@ from functools import partial
 from random import Random
 from typing import Final, TypeAlias
 
+from attrs import evolve
+
 from dyrygent_core import Attempt, Call, Definition, History, Node, Observation, State, Workflow, advance
 from dyrygent_core.errors import UnknownWorkflowError
 from dyrygent_core.ports import Journal, WorkflowKey
@@ -18,6 +20,7 @@ from dyrygent_testing.simulation.engine import Engine, Ordering
 from dyrygent_testing.simulation.fate import Fate
 from dyrygent_testing.simulation.faults import Faults
 from dyrygent_testing.simulation.gate import Gate
+from dyrygent_testing.simulation.idle import MOST_EVENTS, Idleness
 from dyrygent_testing.simulation.loop import Loop
 from dyrygent_testing.simulation.process import Process, Room, World
 from dyrygent_testing.simulation.record import Recorder
@@ -32,9 +35,10 @@ MakeJournal: TypeAlias = Callable[[Callable[[], int]], Journal]
 _EPOCH_MS: Final = 1_700_000_000_000
 _RESTART_MS: Final = 3_000
 _CLIENT: Final = "client"
-_MOST_EVENTS: Final = 2_000_000
 _GLANCE: Final = 256
 """Events between two looks at whether anything still happens."""
+_AGE_MS: Final = 1_000 * 365 * 86_400_000
+"""Sweepers look for workflows that ended so long ago: they find none, since the trace tells of all."""
 
 
 class Scene:
@@ -73,7 +77,7 @@ class Scene:
             self._engine,
             self._store,
             self._agenda,
-            settings,
+            settings if settings.retention_ms is None else evolve(settings, retention_ms=_AGE_MS),
             tasks,
             length_ms,
         )
@@ -83,6 +87,9 @@ class Scene:
         for name in self._rooms:
             self._boot(Life(name, 1))
         self._client = Client(self._world, workflow, lambda: self._processes[_CLIENT])
+        self._idleness = Idleness(
+            self._world, self._fate, self._client, self._processes.values, self._unfinished, self._store_ms
+        )
         self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
         self._definition, self._calls = built
         self._patience_ms = _patience_ms(settings, self._definition.graph.nodes, length_ms)
@@ -93,12 +100,18 @@ class Scene:
 
     def play(self) -> Trace:
         """Let everything happen, and return it; raises `UsageError` for a workflow that the product refuses."""
-        for number in range(_MOST_EVENTS):
-            if self._has_settled() or (number % _GLANCE == 0 and self._is_stuck()):
+        for number in range(MOST_EVENTS):
+            if self._has_settled():
                 break
+            if number % _GLANCE == 0:
+                if self._is_stuck():
+                    break
+                self._idleness.skip()
             self._loop.step()
             if self._client.refused is not None:
                 raise self._client.refused
+        else:
+            self._idleness.check_length()
         return self._trace()
 
     # What is going on
@@ -136,11 +149,12 @@ class Scene:
 
     def _is_stuck(self) -> bool:
         """Tell whether nothing has happened for so long that nothing more will."""
-        recorder = self.recorder
-        happened_ms = [it.at_ms for its in (recorder.wrote, recorder.sent) for it in its[-1:]]
-        struck_ms = [it.until_ms for it in recorder.struck[-1:]]
-        last_ms = max([self._client.heard_ms, *happened_ms, *struck_ms]) + self._gate.jumped_ms
+        last_ms = max(self._idleness.since_ms, self._idleness.expected_ms) + self._gate.jumped_ms
         return self._loop.now_ms > last_ms + self._patience_ms
+
+    def _unfinished(self) -> list[tuple[WorkflowKey, State]]:
+        histories = (it for it in self._histories() if self._is_open(it.id))
+        return [(self._store.definition(it.id).key, self._state(it)) for it in histories]
 
     # What is left of it
 

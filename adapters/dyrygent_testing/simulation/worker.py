@@ -33,6 +33,7 @@ class _Holding:
     """When it was marked as started; the store's time."""
     execution: int | None = None
     begun_ms: int = 0
+    ends_ms: int = 0
 
 
 class Worker:
@@ -90,6 +91,12 @@ class Worker:
         """What it runs now, an execution each."""
         return [name for it in self._holdings if it.execution is not None for name in it.message.name]
 
+    @property
+    def ends_ms(self) -> dict[Named, int]:
+        """When each of what it runs now is to end."""
+        its = (it for it in self._holdings if it.execution is not None)
+        return {name: it.ends_ms for it in its for name in it.message.name}
+
     def end(self, name: Named) -> None:
         """End an execution now, before its time is over; a deadly one takes the process with it."""
         its = (it for it in self._holdings if it.execution is not None and it.message.name == (name,))
@@ -139,6 +146,7 @@ class Worker:
         holding.execution = world.recorder.execute(item, process.life, seen)
         holding.begun_ms = world.loop.now_ms
         length_ms = world.duration_ms(item.attempt)
+        holding.ends_ms = holding.begun_ms + length_ms
         process.later(length_ms // 2, lambda: process.act(ActKind.RUN, lambda: self._go_on(holding)))
         process.later(length_ms, lambda: process.act(ActKind.REPORT, lambda: self._end(holding, length_ms)))
 
