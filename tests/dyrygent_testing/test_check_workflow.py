@@ -225,7 +225,7 @@ def test_whatever_is_false_breaks_an_invariant(answer: object) -> None:
     [
         ({"basket.read": lambda one, two: [one, two]}, "TypeError"),
         ({"basket.read": lambda _: object()}, "EncodingError"),
-        ({"basket.read": lambda _: Take(1, branches=["nobody"])}, "attempt 1 failed, and no try was left"),
+        ({"basket.read": lambda _: Take(1, branches=["nobody"])}, "attempt 1 chose 'nobody', which does not wait"),
     ],
 )
 def test_a_task_that_always_fails_is_found(functions: dict[str, Any], why: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dyrygent_core import Attempt, Failed, Lost, RetryPolicy, UnknownNodeError, UsageError, Workflow, call
+from dyrygent_core import Attempt, Failed, Lost, RetryPolicy, Take, UnknownNodeError, UsageError, Workflow, call
 from dyrygent_testing import Fault, FaultKind, Trace, simulate
 
 
@@ -33,6 +33,15 @@ CRASH = Fault("worker.ran", 1, FaultKind.CRASH)
 
 def trace(**told: Any) -> Trace:
     return simulate(order(), **{"functions": FUNCTIONS, "durations": {"pack": 5_000}, **told})
+
+
+def chosen(branches: list[str], **told: Any) -> Trace:
+    """Let `choose` take these branches; `left` and `right` wait for it."""
+    workflow = Workflow()
+    choose = workflow.add(call("choose"), id="choose")
+    workflow.add(call("left"), id="left", after=[choose])
+    workflow.add(call("right"), id="right", after=[choose])
+    return simulate(workflow, functions={"choose": lambda: Take(None, branches=branches)}, **told)
 
 
 # What one asks of it
@@ -261,3 +270,13 @@ def test_what_would_be_ignored_is_refused(told: dict[str, Any], hint: str) -> No
     """A name of no node and no target is a mistake, and the message has the nearest one."""
     with pytest.raises(UsageError, match=hint):
         trace(**told)
+
+
+def test_a_choice_that_is_refused_is_told_as_such() -> None:
+    """A task that chose what does not wait for it returned, and still its node failed."""
+    refused, taken = chosen(["lefft"]), chosen(["left"])
+
+    assert "'choose' on w1: chose 'lefft', which does not wait for it directly, after 1 s" in str(refused)
+    assert "x|" in refused.timeline().splitlines()[0]
+    assert "'choose' on w1: succeeded after 1 s" in str(taken)
+    assert "x" not in taken.timeline().splitlines()[0]

@@ -131,7 +131,8 @@ def _reached(trace: Trace, node: str) -> str:
     if status is not Status.FAILED:
         return status.name
     failure = trace.failure(node)
-    why = str(failure) if failure else explain(trace.state.graph, trace.state, node).partition(": ")[2]
+    graph, entries = trace.state.graph, trace.histories[0].entries
+    why = str(failure) if failure else explain(graph, trace.state, node, entries=entries).partition(": ")[2]
     return f"{status.name} ({why})" if why else status.name
 
 

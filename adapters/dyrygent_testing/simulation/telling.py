@@ -10,8 +10,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import evolve
 
-from dyrygent_core import Attempt, Begin, Failed, History, Lost, Outcome, RetryDue, Skipped, Status, Succeeded, explain
+from dyrygent_core import (
+    Attempt,
+    Begin,
+    Failed,
+    Graph,
+    History,
+    Lost,
+    Outcome,
+    RetryDue,
+    Skipped,
+    Status,
+    Succeeded,
+    explain,
+)
 from dyrygent_core import story as told_by_core
+from dyrygent_core.causes import how_it_ended
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
 from dyrygent_core.phrases import duration, in_brackets
@@ -81,9 +95,11 @@ def _is_told(status: Status) -> bool:
 def _steps(trace: Trace) -> Iterator[_Line]:
     is_single = len(trace.histories) == 1
     dead = {struck.life for struck in trace.crashed}
+    graphs = {history.id: history.definition.graph for history in trace.histories}
     for it in trace.executed:
         whose = "" if is_single else f"{it.workflow}: "
-        how = _came_to(it, "died with it" if it.life in dead else "still runs")
+        graph = graphs[it.workflow]
+        how = _came_to(graph, it, "died with it" if it.life in dead else "still runs")
         yield it.started_ms, 1, f"{whose}{_named(it.attempt)} on {it.life.process}: {how}"
     for history in trace.histories:
         whose = "" if is_single else f"{history.id}: "
@@ -93,14 +109,24 @@ def _steps(trace: Trace) -> Iterator[_Line]:
         yield struck.at_ms, 2, f"!! {_strike(struck)}"
 
 
-def _came_to(it: Executed, otherwise: str) -> str:
+def _came_to(graph: Graph, it: Executed, otherwise: str) -> str:
     if it.ended_ms is None or it.outcome is None:
         return otherwise
-    how = _how(it.outcome)
-    return f"{how} after {duration(it.ended_ms - it.started_ms)}"
+    how = _how(graph, it.outcome)
+    return f"{how}{',' if _is_refused(graph, it.outcome) else ''} after {duration(it.ended_ms - it.started_ms)}"
 
 
-def _how(outcome: Outcome) -> str:
+def _is_refused(graph: Graph, outcome: Outcome | None) -> bool:
+    """Tell whether a task came to its end, but chose what it may not choose: its node fails of that."""
+    if not isinstance(outcome, Succeeded) or outcome.branches is None:
+        return False
+    node = graph.node(outcome.attempt.node)
+    return node.each is not None or not set(outcome.branches) <= set(graph.dependents(node.id))
+
+
+def _how(graph: Graph, outcome: Outcome) -> str:
+    if _is_refused(graph, outcome):
+        return how_it_ended(graph, outcome)
     match outcome:
         case Failed(failure=failure):
             return f"failed ({_shortened(str(failure))})"
@@ -117,12 +143,12 @@ def _how(outcome: Outcome) -> str:
 def _asked_and_judged(trace: Trace, history: History) -> Iterator[tuple[int, str]]:
     """Give what was observed beside the ends of executions: what was asked for, and what the sweep judged."""
     ran = [it.outcome for it in trace.executed if it.workflow == history.id]
-    times = _times(trace, history)
+    times, graph = _times(trace, history), history.definition.graph
     for entry in history.entries:
         fact = _unstamped(entry.observation)
         if isinstance(fact, Begin | RetryDue) or fact in ran:
             continue
-        named = f"{_named(fact.attempt)} {_how(fact)}" if isinstance(fact, Outcome) else _asked(fact)
+        named = f"{_named(fact.attempt)} {_how(graph, fact)}" if isinstance(fact, Outcome) else _asked(fact)
         yield times[entry.position], named
 
 
@@ -210,7 +236,7 @@ def _unstamped(fact: Any) -> Any:
 
 def chart(trace: Trace, width: int) -> str:
     """Draw when each node ran: `=` while it did, `x` where it failed, `?` where its worker died under it."""
-    history = trace.histories[0]
+    history, graph = trace.histories[0], trace.histories[0].definition.graph
     rows: dict[str, list[Executed]] = {}
     for it in trace.executed:
         if it.workflow == history.id:
@@ -226,7 +252,7 @@ def chart(trace: Trace, width: int) -> str:
         return min(columns - 1, (ms - first) * columns // (last - first))
 
     bars = {name: [(it, at(it.started_ms), at(_until(trace, it) - 1)) for it in its] for name, its in rows.items()}
-    lines = [f"{_fitted(name, label)} |{_bar(columns, its)}|" for name, its in bars.items()]
+    lines = [f"{_fitted(name, label)} |{_bar(graph, columns, its)}|" for name, its in bars.items()]
     lines += [f"{_fitted(name, label)} |{f' {status}':{columns}}|" for name, status in others.items()]
     if trace.struck:
         places = {at(it.at_ms) for it in trace.struck}
@@ -235,12 +261,12 @@ def chart(trace: Trace, width: int) -> str:
     return "\n".join([*lines, f"{'':{label}}  0.0 s{end:>{columns - 5}}"])
 
 
-def _bar(columns: int, its: Iterable[tuple[Executed, int, int]]) -> str:
+def _bar(graph: Graph, columns: int, its: Iterable[tuple[Executed, int, int]]) -> str:
     cells = [" "] * columns
     for it, left, right in its:
         length = max(1, right + 1 - left)
         cells[left : left + length] = "=" * length
-        if not isinstance(it.outcome, Succeeded):
+        if not isinstance(it.outcome, Succeeded) or _is_refused(graph, it.outcome):
             cells[left + length - 1] = "?" if it.outcome is None else "x"
     return "".join(cells)
 
