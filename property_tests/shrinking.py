@@ -1,7 +1,8 @@
 """A schedule that breaks a promise, made smaller while it still breaks the same: its faults first, then all else.
 
-What struck by chance is planned, so that one fault after another can be left out. The workflow itself cannot be cut;
-instead a smaller one is looked for that breaks the same promise among faults of the same kinds.
+What struck by chance is planned, so that one fault after another can be left out. A smaller workflow is looked for that
+breaks the same promise among faults of the same kinds; then one node after another is left out (`cutting`). A place is
+passed less often without it, so the faults are looked for at earlier hits, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Final, TypeVar
 
 from attrs import evolve
 
+from dyrygent_core import UsageError
 from dyrygent_testing import Faults, Violation, Workers, violations_in
+from property_tests.cutting import without
 from property_tests.lives import Life, life_of, lived
 
 __all__ = ["shrunk", "violated"]
@@ -21,6 +24,7 @@ __all__ = ["shrunk", "violated"]
 _PATIENCE_S: Final = 60.0
 _SMALL: Final = (1, 2, 3, 4)
 _TRIES: Final = 60
+_EARLIER: Final = 30
 
 _Item = TypeVar("_Item")
 
@@ -38,17 +42,23 @@ def shrunk(life: Life, seed: int, *, patience_s: float = _PATIENCE_S) -> Life:
     found = violated(life)
     if not found:
         return life
-    number, until = found[0].number, time.monotonic() + patience_s
+    promise, until = _promise(found[0]), time.monotonic() + patience_s
 
     def is_broken(other: Life) -> bool:
-        return time.monotonic() < until and any(it.number == number for it in violated(other))
+        return time.monotonic() < until and any(_promise(it) == promise for it in violated(other))
 
     life = _smaller_workflow(life, seed, is_broken)
     life = _planned(life, is_broken)
     size = None
     while size != (size := _size(life)):
         life = _without(life, is_broken)
+        life = _with_fewer_nodes(life, is_broken)
     return life
+
+
+def _promise(violation: Violation) -> str:
+    """Say what was broken; an error of the simulation itself is the same if it is of the same type."""
+    return violation.text.partition(":")[0] if violation.number == "simulation" else violation.number
 
 
 def _smaller_workflow(life: Life, seed: int, is_broken: Callable[[Life], bool]) -> Life:
@@ -89,6 +99,26 @@ def _without(life: Life, is_broken: Callable[[Life], bool]) -> Life:
     return life
 
 
+def _with_fewer_nodes(life: Life, is_broken: Callable[[Life], bool]) -> Life:
+    """Leave out one node after another, the last first."""
+    for node in reversed([*life.workflow.build()[0].graph.numbers]):
+        try:
+            rest = without(life, node)
+        except UsageError:  # what is left would be no workflow
+            continue
+        life = next(filter(is_broken, _earlier(rest)), life)
+    return life
+
+
+def _earlier(life: Life) -> Iterator[Life]:
+    """Give the same with its faults, then with each in turn at an earlier hit."""
+    yield life
+    faults = () if isinstance(life.faults, Faults) else life.faults
+    for at, fault in enumerate(faults):
+        for hit in range(min(fault.hit - 1, _EARLIER), 0, -1):
+            yield evolve(life, faults=(*faults[:at], evolve(fault, hit=hit), *faults[at + 1 :]))
+
+
 def _simpler(life: Life) -> Iterator[Life]:
     yield evolve(life, copies=1)
     yield evolve(life, order="fifo")
@@ -118,4 +148,4 @@ def _fewer(items: Sequence[_Item], is_enough: Callable[[tuple[_Item, ...]], bool
 
 def _size(life: Life) -> tuple[int, ...]:
     faults = 0 if isinstance(life.faults, Faults) else len(life.faults)
-    return faults, len(life.requests), len(life.outcomes), life.copies, life.workers.count
+    return len(life.workflow), faults, len(life.requests), len(life.outcomes), life.copies, life.workers.count

@@ -20,9 +20,11 @@ import pytest
 from attrs import evolve
 from hypothesis import settings
 
-from dyrygent_testing import FaultKind, Faults
+from dyrygent_core import Attempt, Failed, SkipRequested, Workflow, call
+from dyrygent_testing import Fault, FaultKind, Faults
 from property_tests import fuzz as command
 from property_tests.counts import Counts
+from property_tests.cutting import without
 from property_tests.fuzz import fuzz
 from property_tests.lives import Life, life_of, lived
 from property_tests.shrinking import shrunk, violated
@@ -154,6 +156,41 @@ def test_what_breaks_a_promise_is_made_smaller(
     assert all(not _is_broken_without(small, at) for at in range(len(small.faults)))
     assert command.main(["--only", str(life.number)]) == 1
     assert "smaller" in capsys.readouterr().out
+
+
+def test_nodes_are_left_out_that_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two remain where one is recorded and the other is not sent, at the first append in the place of the fifth."""
+    _send_nothing_again(monkeypatch)
+    monkeypatch.setattr("property_tests.shrinking._SMALL", ())
+    workflow = Workflow("long")
+    for at in range(8):
+        workflow.add(call("step"), id=f"step {at}", after=[f"step {at - 1}"] if at else [])
+    workflow.finally_(call("unlock"), id="unlock")
+    life = evolve(
+        _of_seed(0),
+        workflow=workflow,
+        outcomes={"step 6": [Failed(Attempt("step 6"))]},
+        requests=((10**6, SkipRequested("step 7")),),
+        faults=(Fault("point.after_append", 5, FaultKind.CRASH),),
+    )
+    assert violated(life)
+
+    small = shrunk(life, 0)
+
+    assert len(small.workflow) == 2
+    assert small.faults == (Fault("point.after_append", 1, FaultKind.CRASH),)
+    assert (small.outcomes, small.requests) == ({}, ())
+
+
+@pytest.mark.parametrize("number", range(0, 3_000, 301))
+def test_a_schedule_without_a_node_breaks_no_promise(number: int) -> None:
+    """What is left out takes with it all that names it, and what remains is as good a workflow as the whole."""
+    life = _of_seed(number)
+    for node in life.workflow.build()[0].graph.numbers:
+        smaller = without(life, node)
+
+        assert len(smaller.workflow) == len(life.workflow) - 1
+        assert violated(smaller) == ()
 
 
 def _send_nothing_again(patch: pytest.MonkeyPatch) -> None:
