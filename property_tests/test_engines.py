@@ -6,6 +6,7 @@ Many workflows are drawn at a time and run side by side, for engines are slow to
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import dramatiq
 import pytest
-from celery import Celery
+from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from dramatiq import Worker
 from dramatiq.brokers.stub import StubBroker
@@ -56,14 +57,22 @@ def _celery() -> Iterator[Starting]:
     app = Celery("engines", broker="memory://engines", backend="cache+memory://")
     app.conf.update(
         broker_transport_options={"polling_interval": 0.01},
-        worker_hijack_root_logger=False,
         dyrygent_journal=MemoryJournal("engines"),
         dyrygent_settings=_QUICK,
     )
     register_workflow_processor(app)
     app.task(acting(), name=TARGET)
-    with start_worker(app, pool="threads", concurrency=4, perform_ping_check=False, loglevel="ERROR"):
-        yield CeleryAdapter(app)
+    signals.setup_logging.connect(_no_logging)  # without a receiver Celery sets the root logger's level, for good
+    try:
+        with start_worker(app, pool="threads", concurrency=4, perform_ping_check=False):
+            yield CeleryAdapter(app)
+    finally:
+        signals.setup_logging.disconnect(_no_logging)
+        logging.captureWarnings(capture=False)
+
+
+def _no_logging(**_: object) -> None:
+    """Leave logging as it is."""
 
 
 @contextmanager
@@ -90,9 +99,12 @@ ENGINES: Final[dict[str, Callable[[], Any]]] = {
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, Starting]]:
-    """Give every engine, with its worker running."""
+    """Give every engine, with its worker running; what comes after is logged as before."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
     with ExitStack() as stack:
         yield {name: stack.enter_context(engine()) for name, engine in ENGINES.items()}
+    assert (root.level, root.handlers) == before
 
 
 _ENOUGH: Final = 200
