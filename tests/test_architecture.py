@@ -181,6 +181,32 @@ def test_a_package_of_no_engine_can_be_imported_without_any_extra(package: str) 
     _run(script)
 
 
+@pytest.mark.parametrize(
+    ("missing", "script", "said"),
+    [
+        ("celery", "import celery_dyrygent", "celery_dyrygent needs 'celery'"),
+        ("celery", "import celery_dyrygent.workflows", "celery_dyrygent needs 'celery'"),
+        ("celery", "from dyrygent_testing import canvas_app; canvas_app()", "canvas_app needs 'celery'"),
+        ("dramatiq", "import dramatiq_dyrygent", "dramatiq_dyrygent needs 'dramatiq'"),
+        ("hypothesis", "from dyrygent_testing import check_workflow", "dyrygent_testing needs 'hypothesis'"),
+        ("pytest", "from dyrygent_testing import JournalSuite", "dyrygent_testing needs 'pytest'"),
+    ],
+)
+def test_what_needs_an_extra_says_which(missing: str, script: str, said: str) -> None:
+    """Whoever has installed the distribution alone reads what to install beside it."""
+    extra = "testing" if missing in ("hypothesis", "pytest") else missing
+    caught = f"""
+import sys
+sys.modules[{missing!r}] = None
+try:
+    {script}
+except ModuleNotFoundError as problem:
+    print(problem, problem.name)
+"""
+
+    assert _run(caught).strip() == f'{said}, which is not installed: pip install "dyrygent[{extra}]" {missing}'
+
+
 def test_the_picture_alone_needs_rich() -> None:
     """Every command works without it, `watch` in plain lines."""
     found = [found for found in _imports_of("celery_dyrygent") if found.top == "rich" and not found.is_lazy]

@@ -153,9 +153,17 @@ _HOMES: Final = {
     "workflows": "workflow_strategies",
 }
 
+_EXTRAS: Final = {"hypothesis": "testing", "pytest": "testing"}
+
 
 def __getattr__(name: str) -> Any:  # a class or a function of the toolkit
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        home = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as missing:
+        from dyrygent_runtime.extras import with_the_extra  # noqa: PLC0415  # or this would load all of the runtime
+
+        raise with_the_extra(missing, __name__, _EXTRAS) from None
+    return getattr(home, name)

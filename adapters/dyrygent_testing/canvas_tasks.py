@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from dyrygent_core import UsageError
 from dyrygent_core.checks import shown
+from dyrygent_runtime.extras import with_the_extra
 from dyrygent_testing.canvas_plans import Atom, Chain, Chord, Errback, Group, Items, Plan, Ran, Style, shown_of
 
 __all__ = ["built", "canvas_app"]
@@ -24,8 +25,10 @@ def canvas_app(note: Callable[[Ran], object] | None = None, **conf: Any) -> Any:
     unless `conf` says otherwise.
     Raises `UsageError` if `note` is no function.
     """
-    from celery import Celery  # noqa: PLC0415  # an extra
-
+    try:
+        from celery import Celery  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as missing:
+        raise with_the_extra(missing, "canvas_app", {"celery": "celery"}) from None
     if note is not None and not callable(cast("object", note)):
         message = f"note must be a function of an execution, such as noted.append, not {shown(note)}"
         raise UsageError(message)
