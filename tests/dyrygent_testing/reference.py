@@ -66,11 +66,12 @@ class ReferenceAdapter(EngineAdapter):
     """Over a `Broker`, or over what stands between this process and it."""
 
     claims: ClassVar = ALL
+    waits: ClassVar[Settings] = FAST
     is_down = False
     is_dead = False
 
     def __init__(self, broker: Broker, journal: Journal, *, send_limit: int | None = None) -> None:
-        super().__init__(journal, settings=FAST, send_limit=send_limit)
+        super().__init__(journal, settings=self.waits, send_limit=send_limit)
         self._broker = broker
 
     @property
