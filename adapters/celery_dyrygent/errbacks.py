@@ -26,12 +26,12 @@ from celery.utils.functional import arity_greater
 
 from celery_dyrygent.backend import exception_told, has_backend, store_failure
 from celery_dyrygent.signatures import FAILED, IS_TOLD, Kind, Part, kind_of
-from dyrygent_core import Call, Failure, Status
+from dyrygent_core import Call, Failure
 from dyrygent_core.calls import Template
 from dyrygent_core.ports import Dispatch
 from dyrygent_runtime import Conductor
 from dyrygent_runtime.fold import Folded, end_of
-from dyrygent_runtime.summary import cause_of
+from dyrygent_runtime.summary import cause_of, failed_before
 
 __all__ = ["ERRBACK", "FailedTask", "call_errback", "filled", "told", "with_failures"]
 
@@ -133,32 +133,13 @@ def _failure_of(folded: Folded, node: str) -> tuple[Failure, bool]:
     if cause is not None:
         end = end_of(folded, folded.state.attempt(node))
         return cause, end is not None and not end.is_silent
-    failed = _failed_above(folded, node)
+    failed = failed_before(folded, node)
     cause = None if failed is None else cause_of(folded, failed)
     if cause is None:
         return Failure("ChordError", "a dependency failed", "celery.exceptions"), False
     arguments = ", ".join(map(repr, cause.args if cause.args is not None else (cause.message,)))
     text = f"Dependency {failed} raised {cause.type}({arguments})"
     return Failure("ChordError", text, "celery.exceptions", (text,)), False
-
-
-def _failed_above(folded: Folded, node: str) -> str | None:
-    """Find the first task, in the order of the graph, whose failure kept a node from running."""
-    graph, state = folded.definition.graph, folded.state
-    seen = {node}
-    todo = [node]
-    failed: list[int] = []
-    while todo:
-        for edge in graph.node(todo.pop()).depends_on:
-            status = state.status(edge.node)
-            if edge.node in seen or status not in (Status.FAILED, Status.UPSTREAM_FAILED):
-                continue
-            seen.add(edge.node)
-            if status is Status.FAILED:
-                failed.append(graph.number(edge.node))
-            else:
-                todo.append(edge.node)
-    return graph.nodes[min(failed)].id if failed else None
 
 
 # In the worker

@@ -9,7 +9,7 @@ from dyrygent_core.errors import LimitError, UsageError, quoted
 from dyrygent_core.nodes import MAX_WIDTH, Each
 from dyrygent_runtime.fold import Folded, failure_in
 
-__all__ = ["cause_of", "summary"]
+__all__ = ["cause_of", "failed_before", "summary"]
 
 _MOST_FAILED: Final = 100
 """Nodes named in a summary."""
@@ -29,6 +29,25 @@ def cause_of(folded: Folded, node: str) -> Failure | None:
     if Status.FAILED not in instances:
         return _no_list(folded, node, each)
     return failure_in(folded, state.attempt(node, instances.index(Status.FAILED)))
+
+
+def failed_before(folded: Folded, node: str) -> str | None:
+    """Return the first node, in the order of the graph, whose failure kept another from running."""
+    graph, state = folded.definition.graph, folded.state
+    seen = {node}
+    todo = [node]
+    failed: list[int] = []
+    while todo:
+        for edge in graph.node(todo.pop()).depends_on:
+            status = state.status(edge.node)
+            if edge.node in seen or status not in (Status.FAILED, Status.UPSTREAM_FAILED):
+                continue
+            seen.add(edge.node)
+            if status is Status.FAILED:
+                failed.append(graph.number(edge.node))
+            else:
+                todo.append(edge.node)
+    return graph.nodes[min(failed)].id if failed else None
 
 
 def _no_list(folded: Folded, node: str, each: Each) -> Failure:

@@ -11,6 +11,7 @@ from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 from dyrygent_core.ports import Journal
 from dyrygent_testing.simulation.engine import Order, Ordering
+from dyrygent_testing.simulation.errbacks import target_of
 from dyrygent_testing.simulation.tasks import Functions
 from dyrygent_testing.subjects import check_kind, check_nodes
 
@@ -87,7 +88,7 @@ def functions_of(
         raise UsageError(message)
     made = functions() if callable(functions) else functions
     check_kind("functions", made, Mapping, "{target name: function}, or a function that makes that")
-    targets = dict.fromkeys(call.target for call in calls)
+    targets = dict.fromkeys(map(target_of, calls))
     for name in made:
         if name not in targets:
             close = difflib.get_close_matches(str(name), targets, n=1)

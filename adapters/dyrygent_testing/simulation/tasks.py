@@ -11,10 +11,11 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from dyrygent_core import Attempt, EncodingError, Failed, Lost, Outcome, Ran, Succeeded, Take
+from dyrygent_core import Attempt, EncodingError, Failed, Failure, Lost, Outcome, Ran, Succeeded, Take
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.ports import Dispatch, Finding
 from dyrygent_runtime.reports import Report, raised, returned
+from dyrygent_testing.simulation.errbacks import is_called_in_place, run_in_place, target_of, told
 from dyrygent_testing.simulation.made_up import Read, made_up
 
 __all__ = ["Ending", "Functions", "Outcomes", "Tasks", "revoked"]
@@ -54,27 +55,30 @@ class Tasks:
         """Tell whether this attempt takes its process with it."""
         return isinstance(self._drawn.get(attempt), Lost)
 
-    def run(self, item: Dispatch, execution: int, ran: Ran | None) -> Ending:
-        """Run one attempt to its end."""
+    def run(self, item: Dispatch, execution: int, ran: Ran | None, failure: Failure | None = None) -> Ending:
+        """Run one attempt to its end. `failure`: what an error callback is to be told of."""
         drawn = self._drawn.get(item.attempt, Succeeded(item.attempt))
         if not isinstance(drawn, Succeeded):
             return _ended((drawn if isinstance(drawn, Lost) else evolve(drawn, ran=ran), {}), None)
         try:
-            value = self._value(item, drawn.sizes, execution)
+            value = self._value(told(item), drawn.sizes, execution, failure)
         except Exception as problem:  # noqa: BLE001  # the user's function
             return _ended((raised(item.attempt, problem, ran), {}), None)
         return self._returned(item, value if drawn.branches is None else _taking(value, drawn.branches), ran)
 
-    def _value(self, item: Dispatch, sizes: Sequence[int], execution: int) -> Any:
+    def _value(self, item: Dispatch, sizes: Sequence[int], execution: int, failure: Failure | None) -> Any:
         if self._function is not None:
             return self._function(item)
         if self._functions is None:
             return made_up(item, sizes, f".{item.attempt.number} by {execution}", self._read.get(item.attempt.node, ()))
-        if item.call.target not in self._functions:
+        target = target_of(item.call)
+        if target not in self._functions:
             return made_up(item, sizes, "", self._read.get(item.attempt.node, ()))
-        function = self._functions[item.call.target]
+        function = self._functions[target]
         if not callable(function):
             return function
+        if failure is not None and is_called_in_place(item.call):
+            return run_in_place(function, item, failure)
         inputs = JSON_VALUES.decode(JSON_VALUES.encode(item.call.inputs.value))  # its own, as if it came in a message
         return function(*inputs["args"], **inputs["kwargs"])
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from dyrygent_core import Ran
+from dyrygent_core import Failure, Ran
 from dyrygent_core.errors import JournalUnavailableError
 from dyrygent_core.ports import Dispatch, Lease, Mark, MarkKind
+from dyrygent_runtime import Conductor
 from dyrygent_testing.simulation.engine import Message
+from dyrygent_testing.simulation.errbacks import failed_of, failure_in
 from dyrygent_testing.simulation.tasks import Ending, revoked
 from dyrygent_testing.simulation.trace import ActKind, Held, Named
 
@@ -163,9 +165,16 @@ class Worker:
         item, world = holding.item, self._world
         assert holding.execution is not None
         ran = None if holding.started_ms is None else Ran(holding.started_ms, length_ms, self._process.life.process)
-        ending = world.tasks.run(item, holding.execution, ran)
+        ending = world.tasks.run(item, holding.execution, ran, self._told_failure(item))
         world.recorder.executed_to(holding.execution, ending.report[0], ending.finding.value)
         self._report(holding, ending)
+
+    def _told_failure(self, item: Dispatch) -> Failure | None:
+        """Give what an error callback is told of, as the journal has it: no fault strikes whoever looks that up."""
+        node = failed_of(item.call)
+        if node is None:
+            return None
+        return failure_in(Conductor(self._world.store, self._process.adapter).refresh(item.workflow), node)
 
     def _report(self, holding: _Holding, ending: Ending) -> None:
         """Report an end; until that is done, or kept for later, the attempt is still active here."""
