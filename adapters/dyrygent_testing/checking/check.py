@@ -20,6 +20,8 @@ from dyrygent_testing.checking.repeats import apart, death_at, ends_of, repeated
 from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
 from dyrygent_testing.checking.verdicts import Invariant, differences, is_comparable, not_well, unkept, wrong_with
 from dyrygent_testing.simulation import Fault, FaultKind, Trace, Workers, simulate
+from dyrygent_testing.simulation.arguments import outcomes_of
+from dyrygent_testing.simulation.names import named_in
 from dyrygent_testing.simulation.simulate import Durations
 from dyrygent_testing.simulation.tasks import Functions
 from dyrygent_testing.subjects import check_kind, check_size, check_strategy, list_of, members_of
@@ -84,7 +86,7 @@ def check_workflow(
     graph = calm.histories[0].definition.graph
     drawn = schedules(
         graph,
-        mishaps(graph) if outcomes is None else outcomes,
+        mishaps(graph) if outcomes is None else outcomes.map(lambda its: outcomes_of(its, graph, calm.ids)),
         calm.hits,
         kinds=kinds,
         is_crowded=workers is None,
@@ -247,6 +249,7 @@ class _Checked:
         names = [f"{it}={it}" for it, value in self._told.items() if value != {} and it not in schedule.arguments()]
         own = [f"{it}={code_of(value)}" for it, value in schedule.arguments().items()]
         again = f"simulate({', '.join(['workflow', *names, *own])})"
+        shown, again = named_in(shown, trace.ids), named_in(again, trace.ids)
         return f"{name} breaks a promise\n{shown}\n\n{trace}\n\nThe same run again:\n  {again}"
 
 

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, cast
 
-from dyrygent_core import Attempt, Call, Graph, RerunRequested, SkipRequested, UsageError
+from dyrygent_core import Attempt, Call, Graph, Observation, Outcome, RerunRequested, SkipRequested, UsageError
 from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 from dyrygent_core.ports import Journal
 from dyrygent_testing.simulation.engine import Order, Ordering
 from dyrygent_testing.simulation.errbacks import target_of
+from dyrygent_testing.simulation.names import Ids, by_id, outcomes_by_id, requests_by_id
 from dyrygent_testing.simulation.tasks import Functions
-from dyrygent_testing.subjects import check_kind, check_nodes
+from dyrygent_testing.subjects import check_kind, check_nodes, check_outcomes
 
 __all__ = [
-    "check_requests",
     "functions_of",
     "journals_of",
     "lengths_of",
     "ordering_of",
+    "outcomes_of",
+    "requests_of",
 ]
 
 
 _MOST: Final = 1_000_000
 
 
-def ordering_of(order: Order | str | Sequence[str], graph: Graph) -> Ordering:
+def ordering_of(order: Order | str | Sequence[str], graph: Graph, ids: Ids) -> Ordering:
     """Take an order by its name, or as node ids; raises `UsageError` for a node that is not there or stands twice."""
     if isinstance(order, Order | str):
         return named(Order, "order", order)
-    nodes = items_of("order", order, "node ids", _MOST)
+    nodes = tuple(ids.get(it, it) if isinstance(it, str) else it for it in items_of("order", order, "node ids", _MOST))
     check_nodes(nodes, graph)
     twice = next((node for place, node in enumerate(nodes) if node in nodes[:place]), None)
     if twice is not None:
@@ -40,7 +43,7 @@ def ordering_of(order: Order | str | Sequence[str], graph: Graph) -> Ordering:
     return nodes or Order.FIFO
 
 
-def lengths_of(durations: Any, graph: Graph, usual_ms: int) -> Callable[[Attempt], int]:
+def lengths_of(durations: Any, graph: Graph, usual_ms: int, ids: Ids) -> Callable[[Attempt], int]:
     """Return what says how long an attempt takes; what is not named takes the usual time.
 
     Raises `UsageError` for what is no whole number of milliseconds, and for a node that is not there.
@@ -50,20 +53,34 @@ def lengths_of(durations: Any, graph: Graph, usual_ms: int) -> Callable[[Attempt
     if not isinstance(durations, Mapping):
         length_ms = _whole_ms("durations", durations)
         return lambda _: length_ms
-    by_node = cast("Mapping[str, Any]", durations)
+    by_node = by_id(cast("Mapping[str, Any]", durations), ids)
     check_nodes(by_node, graph)
     lengths_ms = {node: _whole_ms(f"durations[{node!r}]", it) for node, it in by_node.items()}
     return lambda attempt: lengths_ms.get(attempt.node, usual_ms)
 
 
 def _whole_ms(what: str, value: Any) -> int:
+    if isinstance(value, timedelta):
+        value = value // timedelta(milliseconds=1)
     check_whole(f"{what} in milliseconds", value, 0)
     return cast("int", value)
 
 
-def check_requests(requests: Any, graph: Graph) -> None:
-    """Raise `UsageError` for what is no request at a time, and for one that names a node that is not there."""
-    for it in cast("tuple[object, ...]", items_of("requests", requests, "(milliseconds, request)", _MOST)):
+def outcomes_of(outcomes: Any, graph: Graph, ids: Ids) -> Mapping[str, Sequence[Outcome]]:
+    """Return outcomes by id; raises `UsageError` for those of another node, and for what is none."""
+    if ids and isinstance(outcomes, Mapping):
+        outcomes = outcomes_by_id(cast("Mapping[str, Sequence[Outcome]]", outcomes), ids)
+    check_outcomes(outcomes, graph)
+    return cast("Mapping[str, Sequence[Outcome]]", outcomes)
+
+
+def requests_of(requests: Any, graph: Graph, ids: Ids) -> list[tuple[int, Observation]]:
+    """Return requests about nodes by id.
+
+    Raises `UsageError` for what is no request at a time, and for one that names a node that is not there.
+    """
+    its = items_of("requests", requests, "(milliseconds, request)", _MOST)
+    for it in cast("tuple[object, ...]", its):
         what = shown(it)
         pair = cast("Sequence[object]", it) if isinstance(it, tuple | list) else ()
         if len(pair) != 2:  # a pair
@@ -72,9 +89,10 @@ def check_requests(requests: Any, graph: Graph) -> None:
         at_ms, request = pair
         check_whole("the time of a request in milliseconds", at_ms, 0)
         if isinstance(request, SkipRequested):
-            check_nodes([request.node], graph)
+            check_nodes([ids.get(request.node, request.node)], graph)
         if isinstance(request, RerunRequested):
-            check_nodes(request.nodes, graph)
+            check_nodes([ids.get(node, node) for node in request.nodes], graph)
+    return requests_by_id(its, ids)
 
 
 def functions_of(

@@ -22,6 +22,7 @@ from dyrygent_testing.simulation.faults import Faults
 from dyrygent_testing.simulation.gate import Gate
 from dyrygent_testing.simulation.idle import MOST_EVENTS, Idleness
 from dyrygent_testing.simulation.loop import Loop
+from dyrygent_testing.simulation.names import ids_of
 from dyrygent_testing.simulation.process import Process, Room, World
 from dyrygent_testing.simulation.record import Recorder
 from dyrygent_testing.simulation.tasks import Tasks
@@ -92,6 +93,7 @@ class Scene:
         )
         self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
         self._definition, self._calls = built
+        self._ids = ids_of(workflow, *built)
         self._patience_ms = _patience_ms(settings, self._definition.graph.nodes, length_ms)
         for name in self._names:
             self._client.start(name)
@@ -195,6 +197,7 @@ class Scene:
             has_settled=has_settled,
             ended_ms=ended_ms,
             heard_ms=self._client.heard_ms,
+            ids=self._ids,
         )
 
     def _histories(self) -> tuple[History, ...]:

@@ -12,21 +12,23 @@ from dyrygent_core import Attempt, Observation, Workflow
 from dyrygent_core.checks import check_int, check_whole, whole
 from dyrygent_runtime import Settings
 from dyrygent_testing.simulation.arguments import (
-    check_requests,
     functions_of,
     journals_of,
     lengths_of,
     ordering_of,
+    outcomes_of,
+    requests_of,
 )
 from dyrygent_testing.simulation.engine import Order
 from dyrygent_testing.simulation.faults import Fault, Faults, planned
 from dyrygent_testing.simulation.hearing import overheard
 from dyrygent_testing.simulation.made_up import what_is_read
+from dyrygent_testing.simulation.names import ids_of
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
 from dyrygent_testing.simulation.trace import Trace
-from dyrygent_testing.subjects import check_kind, check_outcomes
+from dyrygent_testing.subjects import check_kind
 
 __all__ = ["Durations", "Workers", "simulate"]
 
@@ -92,10 +94,11 @@ def simulate(
     check_kind("the workflow", workflow, Workflow, "a Workflow")
     built = workflow.build()  # raises what `start` would, before anything happens
     definition, calls = built
-    ordering = ordering_of(order, definition.graph)
+    ids = ids_of(workflow, *built)
+    ordering = ordering_of(order, definition.graph, ids)
     if outcomes is not None and not callable(outcomes):
-        check_outcomes(outcomes, definition.graph)
-    check_requests(requests, definition.graph)
+        outcomes = outcomes_of(outcomes, definition.graph, ids)
+    requests = requests_of(requests, definition.graph, ids)
     check_whole("copies", copies, 1)
     check_int("seed", seed)
     if settings is not None:
@@ -108,7 +111,7 @@ def simulate(
         built,
         tasks=Tasks(outcomes, functions_of(functions, calls, outcomes), what_is_read(*built)),
         order=ordering,
-        length_ms=lengths_of(durations, definition.graph, _USUAL_MS),
+        length_ms=lengths_of(durations, definition.graph, _USUAL_MS, ids),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,
         faults=planned(faults),
         requests=requests,

@@ -30,6 +30,7 @@ from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
 from dyrygent_core.phrases import duration, in_brackets
 from dyrygent_testing.simulation.faults import FaultKind
+from dyrygent_testing.simulation.names import named_in
 
 if TYPE_CHECKING:
     from dyrygent_testing.simulation.trace import Executed, Struck, Trace
@@ -75,7 +76,7 @@ def tale(trace: Trace) -> str:
     lines = sorted(_steps(trace), key=lambda it: it[:2])
     width = max((len(seconds(at_ms)) for at_ms, _, _ in lines), default=0)
     told = [f"  {seconds(at_ms):>{width}}  {text}" for at_ms, _, text in lines]
-    return "\n".join([head, *told, *(f"  {line}" for line in ending(trace)), *trace.problems])
+    return named_in("\n".join([head, *told, *(f"  {line}" for line in ending(trace)), *trace.problems]), trace.ids)
 
 
 def ending(trace: Trace) -> Iterator[str]:
@@ -208,7 +209,7 @@ def story_of(trace: Trace, node: str) -> str:
     lines.sort(key=lambda it: it[:2])
     width = max((len(seconds(at_ms)) for at_ms, _, _ in lines), default=0)
     told = [f"{seconds(at_ms):>{width}}  {text}" for at_ms, _, text in lines]
-    return "\n".join([*told, explain(graph, trace.state, node, entries=history.entries)])
+    return named_in("\n".join([*told, explain(graph, trace.state, node, entries=history.entries)]), trace.ids)
 
 
 def _execution(it: Executed) -> Iterator[_Line]:
@@ -240,9 +241,9 @@ def chart(trace: Trace, width: int) -> str:
     rows: dict[str, list[Executed]] = {}
     for it in trace.executed:
         if it.workflow == history.id:
-            rows.setdefault(_row(history, it.attempt), []).append(it)
+            rows.setdefault(named_in(_row(history, it.attempt), trace.ids), []).append(it)
     ran = {it.attempt.node for its in rows.values() for it in its}
-    others = {node: status.name for node, status in trace.statuses.items() if node not in ran}
+    others = {named_in(node, trace.ids): status.name for node, status in trace.statuses.items() if node not in ran}
     first = min((it.at_ms for it in trace.wrote), default=0)
     last = max([first + 1, *(_until(trace, it) for it in trace.executed), *(it.at_ms for it in trace.struck)])
     label = min(_NAME_WIDTH, max(map(len, ["faults", *rows, *others])))

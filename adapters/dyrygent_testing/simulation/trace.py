@@ -229,6 +229,8 @@ class Trace:
     ended_ms: int
     heard_ms: int = 0
     """When whoever started and steered the workflows was content."""
+    ids: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    """By name, the ids that were made up: those of a Celery canvas. The methods below take names, too."""
 
     @property
     def history(self) -> History:
@@ -265,6 +267,10 @@ class Trace:
 
     # What one asks of it
 
+    def status(self, node: str) -> Status:
+        """Return what became of a node of the first workflow."""
+        return self.state.status(self._id(node))
+
     def ran(self, node: str) -> bool:
         """Tell whether any execution of a node has begun."""
         return self.count(node) > 0
@@ -275,8 +281,9 @@ class Trace:
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The nodes that ran, by their first start."""
-        return tuple(dict.fromkeys(it.attempt.node for it in self._all_executions()))
+        """The nodes that ran, by their first start; those whose ids were made up, by name."""
+        names = {node: name for name, node in self.ids.items()}
+        return tuple(dict.fromkeys(names.get(it.attempt.node, it.attempt.node) for it in self._all_executions()))
 
     def started_before(self, node: str, other: str) -> bool:
         """Tell whether a node began, and before another one did, if that began at all."""
@@ -305,8 +312,7 @@ class Trace:
         The execution whose end was recorded first is the one that counts. Raises `UsageError` unless the node has
         succeeded.
         """
-        self._check(node)
-        state = self.state
+        node, state = self._id(node), self.state
         if state.status(node) is not Status.SUCCEEDED:
             message = (
                 f"node {quoted(node)} is {state.status(node).name}, so it has no result; see trace.story({node!r})"
@@ -333,20 +339,21 @@ class Trace:
 
     def story(self, node: str) -> str:
         """Tell what happened to one node: what was observed, executions, faults; and at the end why it is as it is."""
-        self._check(node)
-        return story_of(self, node)
+        return story_of(self, self._id(node))
 
-    def _check(self, node: str) -> None:
+    def _id(self, node: str) -> str:
         if not self.histories:
             message = f"no workflow has started after {seconds(self.ended_ms)}, so there is no node {quoted(node)}"
             raise UsageError(message)
+        node = self.ids.get(node, node)
         check_nodes([node], self.histories[0].definition.graph)
+        return node
 
     def _all_executions(self) -> Sequence[Executed]:
         return [it for it in self.executed if it.workflow == self.histories[0].id] if self.histories else []
 
     def _executions(self, node: str) -> Sequence[Executed]:
-        self._check(node)
+        node = self._id(node)
         return [it for it in self._all_executions() if it.attempt.node == node]
 
     def _returned(self, attempt: Attempt) -> Any:

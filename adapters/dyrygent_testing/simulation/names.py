@@ -1,0 +1,70 @@
+"""Names for nodes whose ids were made up, as those of a Celery canvas are: others at each import, and hard to read.
+
+Such a node has the name of what it calls, and `#2`, `#3`, … if others call the same, as the builder names its own. That
+is what a trace tells, and under that a node may be named to `simulate`, and asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from attrs import evolve
+
+from dyrygent_core import Call, Definition, Observation, Outcome, RerunRequested, SkipRequested, Workflow
+from dyrygent_testing.simulation.errbacks import target_of
+
+__all__ = ["Ids", "by_id", "ids_of", "named_in", "outcomes_by_id", "requests_by_id"]
+
+Ids = Mapping[str, str]
+"""The ids that names stand for."""
+
+_Value = TypeVar("_Value")
+
+
+def ids_of(workflow: Workflow, definition: Definition, calls: Sequence[Call]) -> dict[str, str]:
+    """Name the nodes whose ids the engine's way of importing has made up, in the order of the graph."""
+    graph, ids = definition.graph, dict[str, str]()
+    for node, call in zip(graph.nodes, calls, strict=True):
+        if node.id in definition.engine_named and node.id in workflow.generated:
+            base = target_of(call)
+            numbered = (base if at == 1 else f"{base}#{at}" for at in range(1, len(graph) + 2))
+            ids[next(it for it in numbered if it not in ids and it not in graph.numbers)] = node.id
+    return ids
+
+
+def named_in(text: str, ids: Ids) -> str:
+    """Put names in the place of ids."""
+    for name, node in ids.items():
+        text = text.replace(node, name)
+    return text
+
+
+def by_id(its: Mapping[str, _Value], ids: Ids) -> dict[str, _Value]:
+    """Let a mapping be by ids."""
+    return {ids.get(name, name): value for name, value in its.items()}
+
+
+def outcomes_by_id(outcomes: Mapping[str, Sequence[Outcome]], ids: Ids) -> Mapping[str, Sequence[Outcome]]:
+    """Let outcomes be of nodes by id."""
+    return {node: [_outcome(it, ids) for it in its] for node, its in by_id(outcomes, ids).items()}
+
+
+def _outcome(outcome: Outcome, ids: Ids) -> Outcome:
+    attempt = outcome.attempt
+    return evolve(outcome, attempt=evolve(attempt, node=ids[attempt.node])) if attempt.node in ids else outcome
+
+
+def requests_by_id(requests: Iterable[tuple[int, Observation]], ids: Ids) -> list[tuple[int, Observation]]:
+    """Let requests be about nodes by id."""
+    return [(at_ms, _request(it, ids)) for at_ms, it in requests]
+
+
+def _request(request: Observation, ids: Ids) -> Observation:
+    match request:
+        case SkipRequested():
+            return evolve(request, node=ids.get(request.node, request.node))
+        case RerunRequested():
+            return evolve(request, nodes=[ids.get(node, node) for node in request.nodes])
+        case _:
+            return request
