@@ -39,6 +39,7 @@ from dyrygent_runtime.faults import FaultPoint
 from dyrygent_testing.checking.verdicts import wrong_with
 from dyrygent_testing.simulation import FaultKind, Trace, Workers
 from dyrygent_testing.simulation.faults import point
+from dyrygent_testing.simulation.names import named_in
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.stage import Stage
 from dyrygent_testing.simulation.tasks import Functions
@@ -130,7 +131,8 @@ class WorkflowMachine(RuleBasedStateMachine):
         return self._stage.told()
 
     def count(self, node: str) -> int:
-        """Count the executions of a node that have begun. Raises `UnknownNodeError`."""
+        """Count the executions of a node that have begun, of a canvas's by name. Raises `UnknownNodeError`."""
+        node = self._stage.ids.get(node, node)
         self.graph.number(node)
         return sum(it.attempt.node == node for it in self._stage.recorder.executed)
 
@@ -248,7 +250,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         trace = self._stage.heal()
         broken = list(wrong_with(trace))
         if broken:
-            told = "\n".join(f"  {line}" for line in broken)
+            told = named_in("\n".join(f"  {line}" for line in broken), trace.ids)
             message = f"the workflow breaks a promise\n{told}\n\n{trace}"
             raise AssertionError(message)
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
+import pytest
 from celery import Celery, chain, chord, group
 
 from celery_dyrygent.workflows import Workflow
-from dyrygent_core import Status
-from dyrygent_testing import check_invariants, check_workflow, simulate
+from dyrygent_core import Attempt, Failed, SkipRequested, Status, UnknownNodeError, UsageError
+from dyrygent_testing import Trace, check_invariants, check_workflow, simulate
 
+NAMES: Final = {"simulate": simulate, "Attempt": Attempt, "Failed": Failed}
 APP = Celery("simulated", set_as_current=False)
 
 
@@ -58,6 +62,78 @@ def test_a_canvas_is_simulated_with_its_tasks() -> None:
 def test_a_canvas_is_checked_like_any_workflow() -> None:
     """All promises hold, whatever fails and in every order."""
     check_workflow(workflow(), functions={task.name: task.run for task in TASKS}, examples=30)
+
+
+# Nodes by name
+
+
+def twice() -> Workflow:
+    """Build one in which a task is called twice; its ids are made up."""
+    built = Workflow(name="twice")
+    built.add_celery_canvas(chain(extract.s("abc"), clean.s(), clean.s(), stats.s()))
+    return built
+
+
+def test_nodes_of_a_canvas_are_told_by_what_they_call() -> None:
+    """Their ids are others at each import, so two traces read the same, and can be asked by name."""
+    functions = {task.name: task.run for task in (extract, clean, stats)}
+    traces = [simulate(twice(), functions=functions) for _ in range(2)]
+    trace = traces[0]
+
+    assert str(traces[0]) == str(traces[1])
+    assert traces[0].timeline() == traces[1].timeline()
+    assert trace.order == (extract.name, clean.name, f"{clean.name}#2", stats.name)
+    assert trace.result(stats.name) == 3
+    assert trace.status(f"{clean.name}#2") is Status.SUCCEEDED
+    assert trace.ended_before(clean.name, f"{clean.name}#2")
+    assert trace.story(clean.name) == traces[1].story(clean.name)
+    assert f"{clean.name}#2" in str(trace)
+    assert not any(node in str(trace) for node in trace.statuses)
+
+
+def test_nodes_of_a_canvas_are_named_by_what_they_call() -> None:
+    """In durations, orders, outcomes and requests; a name that nothing calls is refused."""
+    again, canvas = f"{clean.name}#2", group(extract.s("a"), clean.s([1]), clean.s([2]))
+    built = Workflow()
+    built.add_celery_canvas(canvas)
+
+    trace = simulate(
+        built,
+        order=[again, clean.name],
+        durations={again: timedelta(seconds=7)},
+        outcomes={again: [Failed(Attempt(again))]},
+        requests=[(1_000, SkipRequested(extract.name))],
+        workers=1,
+    )
+
+    assert trace.order == (again, clean.name)
+    assert trace.status(extract.name) is Status.SKIPPED
+    assert trace.executed[0].ended_ms == trace.executed[0].started_ms + 7_000
+    assert trace.status(again) is Status.FAILED
+    with pytest.raises(UnknownNodeError, match="clean#3"):
+        simulate(built, durations={f"{clean.name}#3": 1})
+
+
+def test_what_is_told_of_a_canvas_can_be_repeated() -> None:
+    """The line that `check_workflow` prints names no id that was made up."""
+
+    def counted(trace: Trace) -> None:
+        assert trace.count(stats.name) == 1
+
+    with pytest.raises(AssertionError) as raised:
+        check_workflow(twice(), invariants=[counted], faults=(), examples=20)
+
+    told = str(raised.value).splitlines()[-1]
+    assert re.search(r"outcomes=\{'(.*)': \[Failed\(Attempt\('\1'\)\)\]\}", told)
+    assert eval(told, {"workflow": twice(), **NAMES}).count(stats.name) == 0  # noqa: S307
+
+
+def test_a_canvas_itself_is_no_workflow() -> None:
+    """What to do with it is said."""
+    canvas: Any = chain(extract.s("abc"), clean.s())
+
+    with pytest.raises(UsageError, match="must be a Workflow whose add_celery_canvas has taken it, not _chain"):
+        check_workflow(canvas)
 
 
 # Error callbacks

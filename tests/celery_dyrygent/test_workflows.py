@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from celery import chain, chord, group
 
@@ -135,3 +137,10 @@ def test_callbacks_are_nodes_that_are_added_by_hand() -> None:
 
     assert (evaluated.result, evaluated.results[callback.id]) == ([1, 2], [[1, 2]])
     assert "errback" not in evaluated.results
+
+
+@pytest.mark.parametrize("options", ["shop", ["queue"], 3])
+def test_a_name_in_the_place_of_options_is_refused(options: Any) -> None:
+    """As in the predecessor the first argument is Celery's options; a name is given by name."""
+    with pytest.raises(UsageError, match=r"options are a mapping of Celery's options, .*Workflow\(name=…\)"):
+        Workflow(options)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dyrygent_core import Attempt, Failed, Status, Take, UsageError, Workflow, call
@@ -350,3 +350,15 @@ def test_a_seed_is_the_same_runs_in_every_process() -> None:
 
     assert len(told) == 1
     assert "order=['mail']" in told.pop()
+
+
+def test_it_is_not_called_in_a_test_that_draws() -> None:
+    """What to do there is said, and Hypothesis's health check is not what one reads."""
+
+    @settings(max_examples=1, database=None)
+    @given(st.none())
+    def drawing(_: None) -> None:
+        check_workflow(order(), examples=1)
+
+    with pytest.raises(UsageError, match="give it to simulate and check_invariants"):
+        drawing()

@@ -70,6 +70,7 @@ def test_durations_are_those_that_were_given() -> None:
     assert 1_500 <= simulate(order(), durations=500).ended_ms < 1_600
     assert 7_000 <= simulate(order(), durations={"pack": 5_000}).ended_ms < 7_100
     assert simulate(order(), durations=lambda attempt: len(attempt.node) * 100).ended_ms < 1_500
+    assert 7_000 <= simulate(order(), durations={"pack": timedelta(seconds=5)}).ended_ms < 7_100
 
 
 @pytest.mark.parametrize("nodes", [["mail", "pack"], ["pack", "mail"]])
@@ -284,11 +285,18 @@ def test_other_faults_are_refused() -> None:
     """Faults are values of their own, so that a name that is written wrong is noticed."""
     with pytest.raises(UsageError, match="not of str"):
         simulate(order(), faults=["point.after_append"])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match=r"a kind that strikes by chance is Faults\(crash=0.01\)"):
+        simulate(order(), faults=["crash"])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
     ("nodes", "hint"),
-    [(["pakc"], "'pakc' is not in the graph; did you mean 'pack'"), (["pack", "pack"], "'pack' twice"), ("fi", "lifo")],
+    [
+        (["pakc"], "'pakc' is not in the graph; did you mean 'pack'"),
+        (["pack", "pack"], "'pack' twice"),
+        ("fi", "lifo"),
+        ("pack", r"order=\['pack'\]"),
+    ],
 )
 def test_an_order_of_other_nodes_is_refused(nodes: list[str] | str, hint: str) -> None:
     """It would change nothing, and a test that relies on it would show nothing."""
@@ -300,7 +308,7 @@ def test_an_order_of_other_nodes_is_refused(nodes: list[str] | str, hint: str) -
     ("arguments", "hint"),
     [
         ({"order": 3}, "order must be a sequence of node ids, not int"),
-        ({"durations": timedelta(seconds=1)}, "durations in milliseconds must be a whole number, not timedelta"),
+        ({"durations": 0.5}, "durations in milliseconds must be a whole number, not float"),
         ({"durations": {"a": -1}}, r"durations\['a'\] in milliseconds must be at least 0"),
         ({"workers": "x"}, "workers must be a whole number, not str"),
         ({"workers": True}, "workers must be a whole number, not bool"),

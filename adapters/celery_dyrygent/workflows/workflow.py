@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, cast
 
 from attrs import evolve
 from celery import Celery
@@ -41,6 +41,7 @@ from celery_dyrygent.workflows.written import (
     write_definition,
 )
 from dyrygent_core import Call, Definition, Graph, Mode, State, UsageError
+from dyrygent_core.checks import shown
 from dyrygent_core.errors import UnknownNodeError, quoted
 from dyrygent_core.ports import Due
 from dyrygent_runtime import OnConflict, Run, sweep_workflow
@@ -95,6 +96,9 @@ class Workflow(WorkflowSignalMixin, ProcessorSteps, CeleryWorkflowMixin):
         registered app. `deadline`: a `timedelta`, or milliseconds, from the start; None for none. `max_in_flight` and
         `mode`: as in the core.
         """
+        if not isinstance(cast("object", options), Mapping | None):
+            message = f"options are a mapping of Celery's options, not {shown(options)}; a name is Workflow(name=…)"
+            raise UsageError(message)
         super().__init__(
             name or "", pass_results=pass_results, deadline=deadline, max_in_flight=max_in_flight, mode=mode
         )

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given
 from hypothesis import seed as seeded
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.errors import Flaky
+from hypothesis.errors import FailedHealthCheck, Flaky
 
 from dyrygent_core import Outcome, UsageError, Workflow
 from dyrygent_core.checks import check_int, shown
@@ -95,12 +95,8 @@ def check_workflow(
     )
     told = _plain(examples) if settings is None else settings
 
-    @seeded(seed)
-    @hypothesis_settings(told, verbosity=_verbosity(told), report_multiple_bugs=False, print_blob=False)
-    @given(drawn)
-    def attempt(schedule: Schedule) -> None:
-        checked.try_(schedule)
-
+    tried = hypothesis_settings(told, verbosity=_verbosity(told), report_multiple_bugs=False, print_blob=False)
+    attempt = seeded(seed)(tried(_given(drawn, checked.try_)))
     try:
         checked.check_well(calm)
         attempt()
@@ -113,6 +109,22 @@ def check_workflow(
         raise UsageError(_UNSTEADY) from problem
 
 
+def _given(drawn: st.SearchStrategy[Schedule], try_: Callable[[Schedule], Trace]) -> Callable[[], None]:
+    """Make a test of it; raises `UsageError` in another one, which its own settings have not allowed."""
+
+    def attempt(schedule: Schedule) -> None:
+        try_(schedule)
+
+    try:
+        return given(drawn)(attempt)
+    except FailedHealthCheck as problem:
+        raise UsageError(_NESTED) from problem
+
+
+_NESTED: Final = (
+    "check_workflow draws its runs with Hypothesis, so it cannot be called in a test with @given; there, draw what is "
+    "to vary, and give it to simulate and check_invariants: @given(faults()), outcomes_for(workflow), …"
+)
 _UNSTEADY: Final = (
     "the functions come to something else when the same simulation is run again, so they keep something between two "
     "runs, or depend on chance or time; give check_workflow a function that makes them anew: functions=lambda: {…}"

@@ -32,6 +32,9 @@ _MOST: Final = 1_000_000
 
 def ordering_of(order: Order | str | Sequence[str], graph: Graph, ids: Ids) -> Ordering:
     """Take an order by its name, or as node ids; raises `UsageError` for a node that is not there or stands twice."""
+    if isinstance(order, str) and ids.get(order, order) in graph.numbers:
+        message = f"order has one node only, {quoted(order)}; nodes are named in a list: order=[{order!r}]"
+        raise UsageError(message)
     if isinstance(order, Order | str):
         return named(Order, "order", order)
     nodes = tuple(ids.get(it, it) if isinstance(it, str) else it for it in items_of("order", order, "node ids", _MOST))

@@ -157,6 +157,8 @@ def _plan(faults: Iterable[object]) -> tuple[Fault, ...]:
     for fault in found:
         if not isinstance(fault, Fault):
             message = f"faults are Faults(…) or a sequence of Fault(…), not of {type(fault).__name__}: {shown(fault)}"
+            if fault in [kind.value for kind in FaultKind]:
+                message += f"; a kind that strikes by chance is Faults({fault}=0.01)"
             raise UsageError(message)
     return found
 

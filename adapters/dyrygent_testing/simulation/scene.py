@@ -93,7 +93,7 @@ class Scene:
         )
         self._names = tuple(f"simulated-{number}" for number in range(1, copies + 1))
         self._definition, self._calls = built
-        self._ids = ids_of(workflow, *built)
+        self.ids = ids_of(workflow, *built)
         self._patience_ms = _patience_ms(settings, self._definition.graph.nodes, length_ms)
         for name in self._names:
             self._client.start(name)
@@ -197,7 +197,7 @@ class Scene:
             has_settled=has_settled,
             ended_ms=ended_ms,
             heard_ms=self._client.heard_ms,
-            ids=self._ids,
+            ids=self.ids,
         )
 
     def _histories(self) -> tuple[History, ...]:

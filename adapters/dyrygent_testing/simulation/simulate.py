@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
@@ -32,8 +33,9 @@ from dyrygent_testing.subjects import check_kind
 
 __all__ = ["Durations", "Workers", "simulate"]
 
-Durations: TypeAlias = int | Mapping[str, int] | Callable[[Attempt], int]
-"""How long executions take, in milliseconds: all, each node's, or as a function says."""
+_Length: TypeAlias = int | timedelta
+Durations: TypeAlias = _Length | Mapping[str, _Length] | Mapping[str, int] | Callable[[Attempt], _Length]
+"""How long executions take, as a `timedelta` or in milliseconds: all, each node's, or as a function says."""
 
 _USUAL_MS: Final = 1_000
 
@@ -72,6 +74,7 @@ def simulate(
     `functions`: your tasks by target name, called as an engine would; a value that is no function stands for what the
     task returns; what is not named succeeds. A function that makes them lets every simulation begin with a world of its
     own. A task is called when its execution ends, in no time.
+    Nodes are named by id; those of a Celery canvas, whose ids are made up, by what they call: `Trace.ids`.
     `outcomes`: what executions come to, by default success; what is said here to fail, or not to come to its end, is
     not called. `order`: which message is delivered next, or node ids: of
     those that wait, the one that stands first is next, and what is not named comes last. With one worker that is the
@@ -91,7 +94,8 @@ def simulate(
     Raises `UsageError` as `start` does for a workflow that cannot be built, for faults that cannot happen, for names of
     nodes and targets that are not there, and for values that are none of what is said here.
     """
-    check_kind("the workflow", workflow, Workflow, "a Workflow")
+    repair = "a Workflow whose add_celery_canvas has taken it" if _is_celery_s(workflow) else "a Workflow"
+    check_kind("the workflow", workflow, Workflow, repair)
     built = workflow.build()  # raises what `start` would, before anything happens
     definition, calls = built
     ids = ids_of(workflow, *built)
@@ -122,3 +126,7 @@ def simulate(
     )
     with overheard(scene.recorder.problems):
         return scene.play()
+
+
+def _is_celery_s(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "celery"

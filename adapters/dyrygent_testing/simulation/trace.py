@@ -312,10 +312,10 @@ class Trace:
         The execution whose end was recorded first is the one that counts. Raises `UsageError` unless the node has
         succeeded.
         """
-        node, state = self._id(node), self.state
+        name, node, state = node, self._id(node), self.state
         if state.status(node) is not Status.SUCCEEDED:
             message = (
-                f"node {quoted(node)} is {state.status(node).name}, so it has no result; see trace.story({node!r})"
+                f"node {quoted(name)} is {state.status(node).name}, so it has no result; see trace.story({name!r})"
             )
             raise UsageError(message)
         if self.histories[0].definition.graph.node(node).each is None:
