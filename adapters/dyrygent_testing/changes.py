@@ -6,6 +6,7 @@ taken for the old ones in the same places, in the order of what the nodes call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from enum import Enum
@@ -17,8 +18,9 @@ from attrs import evolve, field, frozen
 from dyrygent_core import Edge, Graph, History, Node, Workflow
 from dyrygent_core.errors import quoted
 from dyrygent_core.versions import Rules
+from dyrygent_testing.node_names import free_name
 
-__all__ = ["Today", "changes", "targets_of", "today"]
+__all__ = ["Today", "changes", "made_up_ids", "targets_of", "today"]
 
 
 @frozen
@@ -68,6 +70,18 @@ def _named(node: Node, names: Mapping[str, str]) -> Node:
         each=node.each and evolve(node.each, node=names.get(node.each.node, node.each.node)),
     )
 
+
+def made_up_ids(history: History, now: Today) -> Mapping[str, str]:
+    """Name the nodes whose ids Celery has made up by what they call, those that are new last."""
+    old, called, ids = history.definition, targets_of(history), dict[str, str]()
+    both = {**now.targets, **called}
+    for node in [*old.graph.numbers, *(it for it in now.graph.numbers if it not in old.graph.numbers)]:
+        if _MADE_UP.fullmatch(node) and node in both:
+            ids[free_name(both[node], ids, old.graph.numbers, now.graph.numbers)] = node
+    return ids
+
+
+_MADE_UP: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What differs
 

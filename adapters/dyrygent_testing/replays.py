@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from os import PathLike
+from types import MappingProxyType
 from typing import Final, cast
 
 from attrs import frozen
@@ -39,8 +40,9 @@ from dyrygent_core.errors import DyrygentError, quoted
 from dyrygent_core.past import Passed, changed
 from dyrygent_core.past import replay as folded
 from dyrygent_core.versions import KNOWN_RULES, NEWEST_RULES, Rules
-from dyrygent_testing.changes import Today, changes, targets_of, today
+from dyrygent_testing.changes import Today, changes, made_up_ids, targets_of, today
 from dyrygent_testing.history_files import FilePath, Recorded, load_history, recorded
+from dyrygent_testing.node_names import Ids, named_in
 
 __all__ = ["DivergenceError", "Replayed", "RulesOf", "replay"]
 
@@ -123,7 +125,8 @@ def _told(history: object, followed: Rules | RulesOf) -> Recorded:
         more = {followed.version: followed} if isinstance(followed, Rules) else {}
         return load_history(cast("FilePath", history), {**KNOWN_RULES, **more})
     if not isinstance(history, History):
-        message = f"replay takes the path of a saved history, or what run.history() gives, not {shown(history)}"
+        given = "the path of a saved history, or what run.history() or trace.history gives"
+        message = f"replay takes {given}, not {shown(history)}"
         raise UsageError(message)
     return recorded(history)
 
@@ -189,7 +192,8 @@ def _by_today(workflow: object, history: History, steps: tuple[Passed, ...], rul
         raise UsageError(message)
     now = today(workflow, history, rules)
     mine = tuple(folded(now.graph, history.entries))
-    differing = changes(history, now)
+    ids = made_up_ids(history, now)
+    differing = tuple(named_in(it, ids) for it in changes(history, now))
     called = targets_of(history)
     for was, its in zip(steps, mine, strict=True):
         why = list(_emitted_otherwise(was, its)) or [
@@ -205,6 +209,7 @@ def _by_today(workflow: object, history: History, steps: tuple[Passed, ...], rul
                 emitted=its.emitted,
                 why=why,
                 differing=differing,
+                ids=ids,
             )
     return Replayed(history, _last(now.graph, mine), differing)
 
@@ -253,6 +258,7 @@ def _diverged(
     emitted: tuple[Attempt, ...],
     why: Sequence[str],
     differing: Sequence[str] = (),
+    ids: Ids = MappingProxyType({}),
 ) -> DivergenceError:
     where = f"entry {entry.position} of {len(history)}: {_fact(entry.observation)}"
     text = [
@@ -263,7 +269,7 @@ def _diverged(
         *(["what differs in the workflow:"] if differing else []),
         *_cut([f"  {it}" for it in differing]),
     ]
-    return DivergenceError("\n".join(text), entry.position, expected, emitted)
+    return DivergenceError(named_in("\n".join(text), ids), entry.position, expected, emitted)
 
 
 def _fact(observation: Observation) -> str:

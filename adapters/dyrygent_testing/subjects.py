@@ -18,6 +18,7 @@ __all__ = [
     "check_outcomes",
     "check_size",
     "check_strategy",
+    "check_workflow_kind",
     "graph_of",
     "list_of",
     "members_of",
@@ -45,6 +46,13 @@ def check_kind(what: str, value: object, kind: Any, repair: str) -> None:
     if not isinstance(value, kind):
         message = f"{what} must be {repair}, not {type(value).__name__}: {shown(value)}"
         raise UsageError(message)
+
+
+def check_workflow_kind(value: object) -> None:
+    """Raise `UsageError` for what is no workflow; a canvas of Celery's is none, but can be put into one."""
+    is_canvas = type(value).__module__.partition(".")[0] == "celery"
+    repair = "a Workflow whose add_celery_canvas has taken it" if is_canvas else "a Workflow"
+    check_kind("the workflow", value, Workflow, repair)
 
 
 def check_nodes(nodes: Iterable[str], graph: Graph) -> None:

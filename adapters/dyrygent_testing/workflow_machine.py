@@ -37,13 +37,13 @@ from dyrygent_core import (
 from dyrygent_runtime import Settings
 from dyrygent_runtime.faults import FaultPoint
 from dyrygent_testing.checking.verdicts import wrong_with
+from dyrygent_testing.node_names import named_in
 from dyrygent_testing.simulation import FaultKind, Trace, Workers
 from dyrygent_testing.simulation.faults import point
-from dyrygent_testing.simulation.names import named_in
 from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.stage import Stage
 from dyrygent_testing.simulation.tasks import Functions
-from dyrygent_testing.subjects import check_kind
+from dyrygent_testing.subjects import check_kind, check_workflow_kind
 
 __all__ = ["WorkflowMachine"]
 
@@ -88,7 +88,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         check_kind("waiting_times", self.waiting_times, Settings, "Settings of dyrygent_runtime")
         rooms = [Room(self.workers.slots, self.workers.prefetch, self.workers.send_limit)] * self.workers.count
         workflow, functions = self.make_workflow(), self.make_functions()
-        check_kind("the workflow", workflow, Workflow, "a Workflow")
+        check_workflow_kind(workflow)
         self._stage = Stage(workflow, functions=functions, rooms=rooms, settings=self.waiting_times)
 
     def make_workflow(self) -> Workflow:

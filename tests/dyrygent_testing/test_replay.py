@@ -288,8 +288,11 @@ def test_ids_that_celery_made_up_are_no_difference(tmp_path: Path) -> None:
     save_history(run.history(), tmp_path / "h.json")
 
     assert replay(tmp_path / "h.json", imported(app)).changes == ()
-    with pytest.raises(DivergenceError, match=r"which calls 'new', is new"):
+    with pytest.raises(DivergenceError, match=r"which calls 'new', is new") as raised:
         replay(tmp_path / "h.json", imported(app, more=True))
+    told_of = str(raised.value)
+    assert "  it emitted 'b', 'c'\n  this workflow emits 'b', 'c', 'new'\n" in told_of
+    assert "'d': it waited for 'b', 'c', and waits for 'b', 'c', 'new'" in told_of
 
 
 def test_production_needs_no_testing_tools_to_save_histories(saved: Path) -> None:

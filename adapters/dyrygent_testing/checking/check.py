@@ -19,9 +19,9 @@ from dyrygent_core.errors import quoted
 from dyrygent_testing.checking.repeats import apart, death_at, ends_of, repeated
 from dyrygent_testing.checking.schedules import Schedule, code_of, mishaps, schedules
 from dyrygent_testing.checking.verdicts import Invariant, differences, is_comparable, not_well, unkept, wrong_with
+from dyrygent_testing.node_names import named_in
 from dyrygent_testing.simulation import Fault, FaultKind, Trace, Workers, simulate
 from dyrygent_testing.simulation.arguments import outcomes_of
-from dyrygent_testing.simulation.names import named_in
 from dyrygent_testing.simulation.simulate import Durations
 from dyrygent_testing.simulation.tasks import Functions
 from dyrygent_testing.subjects import check_kind, check_size, check_strategy, list_of, members_of

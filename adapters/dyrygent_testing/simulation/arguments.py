@@ -11,9 +11,10 @@ from dyrygent_core import Attempt, Call, Graph, Observation, Outcome, RerunReque
 from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 from dyrygent_core.ports import Journal
+from dyrygent_testing.node_names import Ids
 from dyrygent_testing.simulation.engine import Order, Ordering
 from dyrygent_testing.simulation.errbacks import target_of
-from dyrygent_testing.simulation.names import Ids, by_id, outcomes_by_id, requests_by_id
+from dyrygent_testing.simulation.names import by_id, outcomes_by_id, requests_by_id
 from dyrygent_testing.simulation.tasks import Functions
 from dyrygent_testing.subjects import check_kind, check_nodes, check_outcomes
 

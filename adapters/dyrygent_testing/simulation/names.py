@@ -1,8 +1,4 @@
-"""Names for nodes whose ids were made up, as those of a Celery canvas are: others at each import, and hard to read.
-
-Such a node has the name of what it calls, and `#2`, `#3`, … if others call the same, as the builder names its own. That
-is what a trace tells, and under that a node may be named to `simulate`, and asked for.
-"""
+"""The names of a workflow's nodes whose ids were made up, and what a user tells of nodes under these names."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from typing import TypeVar
 from attrs import evolve
 
 from dyrygent_core import Call, Definition, Observation, Outcome, RerunRequested, SkipRequested, Workflow
+from dyrygent_testing.node_names import Ids, free_name
 from dyrygent_testing.simulation.errbacks import target_of
 
-__all__ = ["Ids", "by_id", "ids_of", "named_in", "outcomes_by_id", "requests_by_id"]
-
-Ids = Mapping[str, str]
-"""The ids that names stand for."""
+__all__ = ["by_id", "ids_of", "outcomes_by_id", "requests_by_id"]
 
 _Value = TypeVar("_Value")
 
@@ -27,17 +21,8 @@ def ids_of(workflow: Workflow, definition: Definition, calls: Sequence[Call]) ->
     graph, ids = definition.graph, dict[str, str]()
     for node, call in zip(graph.nodes, calls, strict=True):
         if node.id in definition.engine_named and node.id in workflow.generated:
-            base = target_of(call)
-            numbered = (base if at == 1 else f"{base}#{at}" for at in range(1, len(graph) + 2))
-            ids[next(it for it in numbered if it not in ids and it not in graph.numbers)] = node.id
+            ids[free_name(target_of(call), ids, graph.numbers)] = node.id
     return ids
-
-
-def named_in(text: str, ids: Ids) -> str:
-    """Put names in the place of ids."""
-    for name, node in ids.items():
-        text = text.replace(node, name)
-    return text
 
 
 def by_id(its: Mapping[str, _Value], ids: Ids) -> dict[str, _Value]:

@@ -29,7 +29,7 @@ from dyrygent_testing.simulation.process import Room
 from dyrygent_testing.simulation.scene import MakeJournal, Scene
 from dyrygent_testing.simulation.tasks import Functions, Outcomes, Tasks
 from dyrygent_testing.simulation.trace import Trace
-from dyrygent_testing.subjects import check_kind
+from dyrygent_testing.subjects import check_kind, check_workflow_kind
 
 __all__ = ["Durations", "Workers", "simulate"]
 
@@ -94,8 +94,7 @@ def simulate(
     Raises `UsageError` as `start` does for a workflow that cannot be built, for faults that cannot happen, for names of
     nodes and targets that are not there, and for values that are none of what is said here.
     """
-    repair = "a Workflow whose add_celery_canvas has taken it" if _is_celery_s(workflow) else "a Workflow"
-    check_kind("the workflow", workflow, Workflow, repair)
+    check_workflow_kind(workflow)
     built = workflow.build()  # raises what `start` would, before anything happens
     definition, calls = built
     ids = ids_of(workflow, *built)
@@ -126,7 +125,3 @@ def simulate(
     )
     with overheard(scene.recorder.problems):
         return scene.play()
-
-
-def _is_celery_s(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "celery"

@@ -29,8 +29,8 @@ from dyrygent_core.causes import how_it_ended
 from dyrygent_core.codec import JSON_VALUES
 from dyrygent_core.errors import quoted
 from dyrygent_core.phrases import duration, in_brackets
+from dyrygent_testing.node_names import named_in
 from dyrygent_testing.simulation.faults import FaultKind
-from dyrygent_testing.simulation.names import named_in
 
 if TYPE_CHECKING:
     from dyrygent_testing.simulation.trace import Executed, Struck, Trace
