@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from hypothesis.strategies import SearchStrategy
 
-from dyrygent_core import Graph, Outcome, UsageError, Workflow
+from dyrygent_core import Attempt, Graph, Outcome, UsageError, Workflow
 from dyrygent_core.checks import check_whole, items_of, named, shown
 from dyrygent_core.errors import quoted
 
@@ -69,6 +69,11 @@ def check_outcomes(outcomes: Mapping[str, Sequence[Outcome]], graph: Graph) -> N
         for it in items_of(f"outcomes[{node!r}]", its, "outcomes", _MOST_OUTCOMES):
             if not isinstance(it, Outcome):
                 message = f"outcomes[{node!r}] are outcomes, such as Failed(Attempt({node!r})), not {shown(it)}"
+                raise UsageError(message)
+            if not isinstance(cast("object", it.attempt), Attempt):
+                message = (
+                    f"outcomes[{node!r}] are of attempts, such as Failed(Attempt({node!r})), not of {shown(it.attempt)}"
+                )
                 raise UsageError(message)
             if it.attempt.node != node:
                 message = f"outcomes[{node!r}] has one of {quoted(it.attempt.node)}; write it under that node's id"

@@ -362,3 +362,13 @@ def test_it_is_not_called_in_a_test_that_draws() -> None:
 
     with pytest.raises(UsageError, match="give it to simulate and check_invariants"):
         drawing()
+
+
+def test_what_is_refused_is_told_without_what_was_to_be_drawn() -> None:
+    """Hypothesis adds all arguments of its strategies to an error; here they say nothing to a user."""
+    wrong = st.just({"mial": [Failed(Attempt("mial"))]})
+
+    with pytest.raises(UsageError, match="did you mean 'mail'") as raised:
+        check_workflow(order(), outcomes=wrong)
+
+    assert not hasattr(raised.value, "__notes__")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -178,9 +180,22 @@ def test_a_fault_costs_no_more_than_its_wait(fault: Fault, longest_ms: int) -> N
     assert trace.ended_ms <= longest_ms
 
 
+def test_functions_may_be_coroutines_and_may_exit() -> None:
+    """One is run to its end, as on the engines that take them; `sys.exit` is a failure, and ends no simulation."""
+
+    async def pack(paid: object) -> list[object]:
+        await asyncio.sleep(0)
+        return ["packed", paid]
+
+    trace = checked(simulate(order(), functions={"charge": 25, "pack": pack, "mail": lambda _: sys.exit("no mail")}))
+
+    assert trace.result("pack") == ["packed", 25]
+    assert str(trace.failure("mail")) == "SystemExit: no mail"
+
+
 def test_requests_are_made_when_they_were_to_be() -> None:
     """A cancel at half past the first second stops what follows."""
-    trace = checked(simulate(order(), requests=[(1_500, CancelRequested("enough"))]))
+    trace = checked(simulate(order(), requests=[(timedelta(seconds=1.5), CancelRequested("enough"))]))
 
     assert trace.state.workflow_state is WorkflowState.CANCELLED
     assert "ship" not in begun(trace)
@@ -317,7 +332,7 @@ def test_an_order_of_other_nodes_is_refused(nodes: list[str] | str, hint: str) -
         ({"seed": None}, "seed must be a whole number"),
         ({"settings": 5}, "settings must be Settings"),
         ({"requests": [CancelRequested()]}, r"a request is a pair such as \(1_000, CancelRequested"),
-        ({"requests": [(timedelta(seconds=1), CancelRequested())]}, "the time of a request"),
+        ({"requests": [("now", CancelRequested())]}, "the time of a request"),
         ({"requests": [(1_000, SkipRequested("nobody"))]}, "nobody"),
         ({"requests": [(1_000, RerunRequested(["nobody"]))]}, "nobody"),
         ({"faults": Fault("journal.append", 1, FaultKind.CRASH)}, "write faults="),
@@ -413,6 +428,7 @@ def test_what_contradicts_itself_is_not_made_up(first: str | int) -> None:
         ({"ship": [Failed(Attempt("pack"))]}, "has one of 'pack'; write it under that node's id"),
         ({"ship": Failed(Attempt("ship"))}, "must be a sequence of outcomes"),
         ({"ship": ["failed"]}, r"such as Failed\(Attempt\('ship'\)\), not 'failed'"),
+        ({"ship": [Failed("ship")]}, r"such as Failed\(Attempt\('ship'\)\), not of 'ship'"),  # type: ignore[arg-type]
     ],
 )
 def test_outcomes_that_would_be_passed_over_are_refused(outcomes: Any, hint: str) -> None:

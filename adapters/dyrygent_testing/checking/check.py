@@ -107,6 +107,9 @@ def check_workflow(
         raise AssertionError(message) from None
     except Flaky as problem:
         raise UsageError(_UNSTEADY) from problem
+    except UsageError as refused:  # Hypothesis notes all that it was about to draw from
+        vars(refused).pop("__notes__", None)
+        raise
 
 
 def _given(drawn: st.SearchStrategy[Schedule], try_: Callable[[Schedule], Trace]) -> Callable[[], None]:

@@ -84,19 +84,20 @@ def requests_of(requests: Any, graph: Graph, ids: Ids) -> list[tuple[int, Observ
     Raises `UsageError` for what is no request at a time, and for one that names a node that is not there.
     """
     its = items_of("requests", requests, "(milliseconds, request)", _MOST)
+    asked: list[tuple[int, Observation]] = []
     for it in cast("tuple[object, ...]", its):
         what = shown(it)
         pair = cast("Sequence[object]", it) if isinstance(it, tuple | list) else ()
         if len(pair) != 2:  # a pair
             message = f"a request is a pair such as (1_000, CancelRequested()), not {what}"
             raise UsageError(message)
-        at_ms, request = pair
-        check_whole("the time of a request in milliseconds", at_ms, 0)
+        at_ms, request = _whole_ms("the time of a request", pair[0]), cast("Observation", pair[1])
         if isinstance(request, SkipRequested):
             check_nodes([ids.get(request.node, request.node)], graph)
         if isinstance(request, RerunRequested):
             check_nodes([ids.get(node, node) for node in request.nodes], graph)
-    return requests_by_id(its, ids)
+        asked.append((at_ms, request))
+    return requests_by_id(asked, ids)
 
 
 def functions_of(

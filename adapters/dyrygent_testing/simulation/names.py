@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve
 
-from dyrygent_core import Call, Definition, Observation, Outcome, RerunRequested, SkipRequested, Workflow
+from dyrygent_core import Attempt, Call, Definition, Observation, Outcome, RerunRequested, SkipRequested, Workflow
 from dyrygent_testing.node_names import Ids, free_name
 from dyrygent_testing.simulation.errbacks import target_of
 
@@ -32,12 +32,16 @@ def by_id(its: Mapping[str, _Value], ids: Ids) -> dict[str, _Value]:
 
 def outcomes_by_id(outcomes: Mapping[str, Sequence[Outcome]], ids: Ids) -> Mapping[str, Sequence[Outcome]]:
     """Let outcomes be of nodes by id."""
-    return {node: [_outcome(it, ids) for it in its] for node, its in by_id(outcomes, ids).items()}
+    its = by_id(outcomes, ids).items()
+    return {node: [_outcome(it, ids) for it in told] if isinstance(told, list | tuple) else told for node, told in its}
 
 
-def _outcome(outcome: Outcome, ids: Ids) -> Outcome:
-    attempt = outcome.attempt
-    return evolve(outcome, attempt=evolve(attempt, node=ids[attempt.node])) if attempt.node in ids else outcome
+def _outcome(outcome: Any, ids: Ids) -> Any:
+    """Leave what is no outcome of an attempt as it is: it is refused later."""
+    attempt: object = getattr(outcome, "attempt", None)
+    if not isinstance(attempt, Attempt) or attempt.node not in ids:
+        return outcome
+    return evolve(outcome, attempt=evolve(attempt, node=ids[attempt.node]))
 
 
 def requests_by_id(requests: Iterable[tuple[int, Observation]], ids: Ids) -> list[tuple[int, Observation]]:

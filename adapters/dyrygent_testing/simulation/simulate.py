@@ -63,7 +63,7 @@ def simulate(
     durations: Durations = _USUAL_MS,
     workers: Workers | int = 2,
     faults: Faults | Sequence[Fault] = (),
-    requests: Sequence[tuple[int, Observation]] = (),
+    requests: Sequence[tuple[int | timedelta, Observation]] = (),
     copies: int = 1,
     journal: MakeJournal | None = None,
     settings: Settings | None = None,
@@ -73,14 +73,14 @@ def simulate(
 
     `functions`: your tasks by target name, called as an engine would; a value that is no function stands for what the
     task returns; what is not named succeeds. A function that makes them lets every simulation begin with a world of its
-    own. A task is called when its execution ends, in no time.
+    own. A task is called when its execution ends, in no time; a coroutine is run to its end.
     Nodes are named by id; those of a Celery canvas, whose ids are made up, by what they call: `Trace.ids`.
     `outcomes`: what executions come to, by default success; what is said here to fail, or not to come to its end, is
     not called. `order`: which message is delivered next, or node ids: of
     those that wait, the one that stands first is next, and what is not named comes last. With one worker that is the
     order in which nodes run, as far as their edges allow it.
     `workers`: how many processes run attempts, or `Workers`. A number stands for one slot each and one message held
-    beside, or none where `order` names nodes. `requests`: what somebody asks for, and when, in
+    beside, or none where `order` names nodes. `requests`: what somebody asks for, and when, as a `timedelta` or in
     milliseconds: `CancelRequested()`, `PauseRequested()`, …; what is paused then is resumed when the faults are over.
     `copies`: how many workflows of this kind run side by side. `seed`: all chance comes from it.
     `journal`: makes the one that it all runs over, given the store's clock; it has to be empty, and to take every time
@@ -101,7 +101,7 @@ def simulate(
     ordering = ordering_of(order, definition.graph, ids)
     if outcomes is not None and not callable(outcomes):
         outcomes = outcomes_of(outcomes, definition.graph, ids)
-    requests = requests_of(requests, definition.graph, ids)
+    asked = requests_of(requests, definition.graph, ids)
     check_whole("copies", copies, 1)
     check_int("seed", seed)
     if settings is not None:
@@ -117,7 +117,7 @@ def simulate(
         length_ms=lengths_of(durations, definition.graph, _USUAL_MS, ids),
         rooms=[Room(workers.slots, workers.prefetch, workers.send_limit)] * workers.count,
         faults=planned(faults),
-        requests=requests,
+        requests=asked,
         copies=copies,
         journal=None if journal is None else journals_of(journal),
         settings=settings or Settings(),

@@ -6,6 +6,8 @@ the user's, all executions of one instance make the same, so that nothing but th
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -62,7 +64,9 @@ class Tasks:
             return _ended((drawn if isinstance(drawn, Lost) else evolve(drawn, ran=ran), {}), None)
         try:
             value = self._value(told(item), drawn.sizes, execution, failure)
-        except Exception as problem:  # noqa: BLE001  # the user's function
+            if inspect.iscoroutine(value):
+                value = asyncio.run(value)
+        except (Exception, SystemExit) as problem:  # noqa: BLE001  # the user's function
             return _ended((raised(item.attempt, problem, ran), {}), None)
         return self._returned(item, value if drawn.branches is None else _taking(value, drawn.branches), ran)
 
