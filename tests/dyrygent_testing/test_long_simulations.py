@@ -13,6 +13,7 @@ from dyrygent_core import (
     DeadlinePassed,
     Failed,
     PauseRequested,
+    RerunRequested,
     ResumeRequested,
     RetryPolicy,
     Status,
@@ -109,3 +110,29 @@ def test_more_time_than_can_be_simulated_is_no_broken_promise(
         simulate(chain(), durations=90 * DAY_MS, **told)
 
     assert hint in str(raised.value)
+
+
+def test_a_clock_that_was_put_back_is_waited_for() -> None:
+    """For as long as it has to catch up, a sweep may find nothing, and still has something to do."""
+    workflow = Workflow("long", deadline=timedelta(days=90))
+    workflow.add(call("a"), id="a")
+    unsent = Fault("point.after_create", 1, FaultKind.CRASH)
+    back = Fault("point.sweep_before_rest", 1, FaultKind.STEP, -3_600_000)
+
+    trace = simulate(workflow, faults=[unsent, back])
+
+    check_invariants(trace)
+    assert {unsent, back} == set(trace.plan)
+    assert trace.ended_ms < 2 * 3_600_000
+
+
+def test_each_round_has_a_deadline() -> None:
+    """A workflow that is run again may pass it again, and that is nothing too much."""
+    workflow = Workflow("late", deadline=2_000)
+    for node, before in (("a", []), ("b", ["a"]), ("c", ["b"]), ("d", ["c"])):
+        workflow.add(call("run"), id=node, after=before)
+
+    trace = simulate(workflow, durations=40_000, requests=[(0, RerunRequested())] * 3)
+
+    check_invariants(trace)
+    assert [it.round for it in trace.observations if isinstance(it, DeadlinePassed)] == [1, 2, 3, 4]

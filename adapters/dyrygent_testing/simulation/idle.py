@@ -61,7 +61,8 @@ class Idleness:
         loop, settings = self.world.loop, self.world.settings
         waits_ms = settings.lease_ms + settings.grace_ms + settings.cancel_grace_ms + settings.sweep_interval_ms
         pause_ms = 2 * waits_ms  # no sweep does anything later than this for a reason that all settings have
-        if loop.now_ms <= self.since_ms + pause_ms or not self._is_idle():
+        longest_ms = pause_ms + self.world.gate.jumped_ms  # unless its clock was put back
+        if loop.now_ms <= self.since_ms + longest_ms or not self._is_idle():
             return
         next_ms = min(self._next_ms(), default=0)
         if next_ms > loop.now_ms + 2 * pause_ms:
