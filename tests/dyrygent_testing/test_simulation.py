@@ -193,6 +193,19 @@ def test_functions_may_be_coroutines_and_may_exit() -> None:
     assert str(trace.failure("mail")) == "SystemExit: no mail"
 
 
+def test_coroutines_are_run_in_async_tests_too() -> None:
+    """Where the test runs an event loop itself, theirs is another."""
+
+    async def pack(paid: object) -> list[object]:
+        await asyncio.sleep(0)
+        return ["packed", paid]
+
+    async def simulated() -> object:
+        return checked(simulate(order(), functions={"charge": 25, "pack": pack})).result("pack")
+
+    assert asyncio.run(simulated()) == ["packed", 25]
+
+
 def test_requests_are_made_when_they_were_to_be() -> None:
     """A cancel at half past the first second stops what follows."""
     trace = checked(simulate(order(), requests=[(timedelta(seconds=1.5), CancelRequested("enough"))]))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
@@ -65,7 +66,7 @@ class Tasks:
         try:
             value = self._value(told(item), drawn.sizes, execution, failure)
             if inspect.iscoroutine(value):
-                value = asyncio.run(value)
+                value = _awaited(value)
         except (Exception, SystemExit) as problem:  # noqa: BLE001  # the user's function
             return _ended((raised(item.attempt, problem, ran), {}), None)
         return self._returned(item, value if drawn.branches is None else _taking(value, drawn.branches), ran)
@@ -89,6 +90,16 @@ class Tasks:
     def _returned(self, item: Dispatch, value: Any, ran: Ran | None) -> Ending:
         report = returned(item.attempt, value, JSON_VALUES, is_kept=item.is_kept, measure=item.measure, ran=ran)
         return _ended(report, value.value if isinstance(value, Take) else value)
+
+
+def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end; where this thread runs an event loop already, as an async test does, in another."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def _ended(report: Report, value: Any) -> Ending:
