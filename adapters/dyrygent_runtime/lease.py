@@ -100,7 +100,7 @@ class LeaseKeeper:
             self.renew()
         except JournalUnavailableError as problem:
             if not self._is_away:
-                _LOG.error("this worker's lease cannot be renewed, so it will be taken for dead: %s", problem)
+                _LOG.error("no lease is renewed: whoever reaches the journal takes this worker for dead: %s", problem)
             self._is_away = True
         except Exception:  # noqa: BLE001  # a thread that dies would make the worker look dead
             _LOG.exception("a renewal of this worker's lease failed; the next one begins anew")

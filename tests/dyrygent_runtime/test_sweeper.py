@@ -227,7 +227,7 @@ def test_a_lease_that_cannot_be_renewed_is_told_once(caplog: pytest.LogCaptureFi
     wait(journal.renewed, 2)
     keeper.stop(LIMIT_S)
 
-    assert sum("taken for dead" in it.getMessage() for it in caplog.records) == 1
+    assert sum("takes this worker for dead" in it.getMessage() for it in caplog.records) == 1
     assert "no lease now" in caplog.text
 
 
