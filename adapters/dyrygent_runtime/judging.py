@@ -1,6 +1,7 @@
 """What became of an attempt in flight that has said nothing, judged by its marks, the leases, and the time.
 
     started on a worker that died, or forgot it          lost
+    started on a worker that has ended in order since    lost after a lease's time: it may wait in its queue again
     started longer ago than its node's time-out          timed out
     held unstarted by a worker that died                 sent again at once; lost after the last time
     held by nobody, as the engine knows                  sent again at once, however often

@@ -93,7 +93,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._safely_renew()
-            self._stopping.wait(min(self._settings.poll_ms, self._settings.lease_ms / 3) / 1000)
+            self._stopping.wait(min(self._settings.poll_ms, self._settings.renewal_ms) / 1000)
 
     def _safely_renew(self) -> None:
         try:

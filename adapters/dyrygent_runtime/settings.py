@@ -61,7 +61,7 @@ class Settings:
     @property
     def renewal_ms(self) -> int:
         """How often a worker renews its lease; and for how long nobody is judged by silence after an outage."""
-        return self.lease_ms // 3
+        return max(1, self.lease_ms // 3)
 
     @property
     def claim_ms(self) -> int:

@@ -30,6 +30,11 @@ def test_a_lease_that_somebody_has_ended_is_over_at_once() -> None:
     assert holders_of([view], 100_000, watched_ms=100_000).dead_ms == {"x": 99_991}
 
 
+def test_even_the_shortest_lease_is_renewed_after_a_while() -> None:
+    """A third of it would be no time at all, and whoever waits for that would not wait."""
+    assert [Settings(lease_ms=it).renewal_ms for it in (1, 2, 3, 60_000)] == [1, 1, 1, 20_000]
+
+
 def test_a_watch_begins_anew_with_every_gap() -> None:
     """After a call that failed, and where none was made for as long as a renewal takes."""
     clock, settings = Clock(), Settings()

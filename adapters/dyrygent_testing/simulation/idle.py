@@ -18,12 +18,13 @@ from attrs import frozen
 from dyrygent_core import State, UsageError
 from dyrygent_core.errors import quoted
 from dyrygent_core.ports import WorkflowKey
+from dyrygent_runtime import Settings
 from dyrygent_testing.simulation.client import Client
 from dyrygent_testing.simulation.fate import Fate
 from dyrygent_testing.simulation.process import Process, World
 from dyrygent_testing.simulation.trace import Named
 
-__all__ = ["MOST_EVENTS", "Idleness", "Open"]
+__all__ = ["MOST_EVENTS", "Idleness", "Open", "waits_ms"]
 
 MOST_EVENTS: Final = 2_000_000
 """Of one simulation; a second of a worker is two of them even if it has nothing to do."""
@@ -58,9 +59,10 @@ class Idleness:
 
     def skip(self) -> None:
         """Go to shortly before the next thing that may happen, if that is far."""
-        loop, settings = self.world.loop, self.world.settings
-        waits_ms = settings.lease_ms + settings.grace_ms + settings.cancel_grace_ms + settings.sweep_interval_ms
-        pause_ms = 2 * waits_ms  # no sweep does anything later than this for a reason that all settings have
+        loop = self.world.loop
+        pause_ms = 2 * waits_ms(
+            self.world.settings
+        )  # no sweep does anything later than this for a reason that all settings have
         longest_ms = pause_ms + self.world.gate.jumped_ms  # unless its clock was put back
         if loop.now_ms <= self.since_ms + longest_ms or not self._is_idle():
             return
@@ -130,6 +132,11 @@ class Idleness:
     def _ends_ms(self) -> dict[Named, int]:
         workers = [it.worker for it in self.processes() if it.worker is not None]
         return {name: ends_ms for worker in workers for name, ends_ms in worker.ends_ms.items()}
+
+
+def waits_ms(settings: Settings) -> int:
+    """Return how long all the waits take together that do not depend on a workflow."""
+    return settings.lease_ms + settings.grace_ms + settings.cancel_grace_ms + settings.sweep_interval_ms
 
 
 def _time(ms: int) -> str:

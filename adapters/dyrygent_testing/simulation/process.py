@@ -118,7 +118,7 @@ class Process:
             clock = self.conductor.clock
             self._keeper = LeaseKeeper(self.journal, world.settings, clock, self.worker.lease)
             self._sweeper = Sweeper(self.conductor)
-            self._renewal_ms = min(world.settings.poll_ms, world.settings.lease_ms // 3)
+            self._renewal_ms = min(world.settings.poll_ms, world.settings.renewal_ms)
             self._renewing, self._sweeping = Poll(self._renew), Poll(self._sweep)
             self.later(0, self._renewing)
             self.later(0, self._sweeping)

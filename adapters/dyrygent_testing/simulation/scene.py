@@ -20,7 +20,7 @@ from dyrygent_testing.simulation.engine import Engine, Ordering
 from dyrygent_testing.simulation.fate import Fate
 from dyrygent_testing.simulation.faults import Faults
 from dyrygent_testing.simulation.gate import Gate
-from dyrygent_testing.simulation.idle import MOST_EVENTS, Idleness
+from dyrygent_testing.simulation.idle import MOST_EVENTS, Idleness, waits_ms
 from dyrygent_testing.simulation.loop import Loop
 from dyrygent_testing.simulation.names import ids_of
 from dyrygent_testing.simulation.process import Process, Room, World
@@ -238,6 +238,5 @@ def _patience_ms(settings: Settings, nodes: Sequence[Node], length_ms: Callable[
     """Give the longest time in which nothing may happen although something will."""
     policies_ms = [it for node in nodes for it in (node.retry.max_delay_ms, node.timeout_ms or 0)]
     lengths_ms = [length_ms(Attempt(node.id)) for node in nodes]
-    waits_ms = settings.lease_ms + settings.grace_ms + settings.cancel_grace_ms + settings.sweep_interval_ms
     resend_ms = (settings.resend_after_ms or 0) << settings.max_resends
-    return 4 * resend_ms + 4 * waits_ms + max([0, *policies_ms, *lengths_ms])
+    return 4 * resend_ms + 4 * waits_ms(settings) + max([0, *policies_ms, *lengths_ms])
